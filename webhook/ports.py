@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from webhook.core.incident import ProbeAnswer as ProbeAnswer
+from webhook.core.incident import TaskCounts as TaskCounts
 from webhook.core.rule import Probe
 
 
@@ -19,17 +21,6 @@ class PlaybookEnd(StrEnum):
     FAILED = "failed"
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCounts:
-    """Ansible's own statistics for the target."""
-
-    ok: int = 0
-    changed: int = 0
-    failed: int = 0
-    unreachable: int = 0
-    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +64,6 @@ class PlaybookRunner(Protocol):
     def run(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]) -> PlaybookResult:
         """The result of one run; blocks until its whole process tree is gone. Never raises for what Ansible does."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeAnswer:
-    """One answer of the world to a probe."""
-
-    at: datetime
-    healthy: bool
-    #: What was seen: a status, an exit code, an error.
-    words: str
-    latency_seconds: float
 
 
 class Prober(Protocol):

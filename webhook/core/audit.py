@@ -1,0 +1,177 @@
+"""The audit log's chain: each entry is sealed with the hash of the one before it.
+
+Where entries are kept is the ledger's affair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+#: Separates these hashes from every other use of SHA-256, and names the format.
+DOMAIN = b"alertmend audit entry v1\n"
+#: What the first entry follows.
+GENESIS = "0" * 64
+
+
+class Event(StrEnum):
+    """What an entry is about."""
+
+    ALERT_RECEIVED = "alert_received"
+    DECISION = "decision"
+    APPROVAL = "approval"
+    RUN_STARTED = "run_started"
+    RUN_FINISHED = "run_finished"
+    ESCALATED = "escalated"
+    INCIDENT_OPENED = "incident_opened"
+    INCIDENT_RESOLVED = "incident_resolved"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RELOAD = "reload"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """What is to be sealed."""
+
+    at: datetime
+    event: Event
+    #: Who caused it: `alertmanager`, `alertmend`, or a person's name.
+    actor: str = "alertmend"
+    incident: str | None = None
+    run: str | None = None
+    rule: str | None = None
+    target: str | None = None
+    alertname: str | None = None
+    decision: str | None = None
+    outcome: str | None = None
+    #: JSON only: mappings, lists, strings, numbers, booleans, None.
+    body: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One sealed line of the audit log."""
+
+    seq: int
+    at: str
+    event: str
+    actor: str
+    incident: str | None
+    run: str | None
+    rule: str | None
+    target: str | None
+    alertname: str | None
+    decision: str | None
+    outcome: str | None
+    #: Canonical JSON.
+    body: str
+    previous_hash: str
+    hash: str
+
+
+def canonical(value: object) -> str:
+    """`value` as JSON in its one canonical spelling: sorted keys, no spaces, no escapes that are not needed.
+
+    Raises:
+        ValueError: it holds a number that JSON has no word for.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def timestamp(at: datetime) -> str:
+    """UTC with microseconds, fixed width, so that text sorts as time does."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seal(event: AuditEvent, *, seq: int, previous_hash: str) -> AuditEntry:
+    """The entry that follows the one with `previous_hash`."""
+    at = timestamp(event.at)
+    body = canonical(event.body)
+    columns = (
+        event.event.value,
+        event.actor,
+        event.incident,
+        event.run,
+        event.rule,
+        event.target,
+        event.alertname,
+        event.decision,
+        event.outcome,
+    )
+    return AuditEntry(
+        seq=seq,
+        at=at,
+        event=columns[0],
+        actor=columns[1],
+        incident=columns[2],
+        run=columns[3],
+        rule=columns[4],
+        target=columns[5],
+        alertname=columns[6],
+        decision=columns[7],
+        outcome=columns[8],
+        body=body,
+        previous_hash=previous_hash,
+        hash=_digest(seq, at, columns, body, previous_hash),
+    )
+
+
+def seal_all(events: Iterable[AuditEvent], *, seq: int, previous_hash: str) -> list[AuditEntry]:
+    """The entries that follow entry `seq`, which has `previous_hash`."""
+    entries = []
+    for event in events:
+        seq += 1
+        entry = seal(event, seq=seq, previous_hash=previous_hash)
+        previous_hash = entry.hash
+        entries.append(entry)
+    return entries
+
+
+def entry_hash(entry: AuditEntry) -> str:
+    """The hash that the entry must carry."""
+    columns = (
+        entry.event,
+        entry.actor,
+        entry.incident,
+        entry.run,
+        entry.rule,
+        entry.target,
+        entry.alertname,
+        entry.decision,
+        entry.outcome,
+    )
+    return _digest(entry.seq, entry.at, columns, entry.body, entry.previous_hash)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """Where a chain is broken."""
+
+    seq: int
+    words: str
+
+
+def first_break(entries: Iterable[AuditEntry], *, seq: int = 0, previous_hash: str = GENESIS) -> Break | None:
+    """The first entry that does not follow from the one before it; None when the chain holds."""
+    for entry in entries:
+        seq += 1
+        if entry.seq != seq:
+            return Break(seq=seq, words=f"it is missing; entry {entry.seq} follows entry {seq - 1}")
+        if entry.previous_hash != previous_hash:
+            return Break(seq=seq, words="it does not carry the hash of the entry before it")
+        if entry.hash != entry_hash(entry):
+            return Break(seq=seq, words="its content does not match its hash")
+        previous_hash = entry.hash
+    return None
+
+
+def _digest(seq: int, at: str, columns: tuple[str | None, ...], body: str, previous_hash: str) -> str:
+    # The columns are a JSON array, so that no two different entries share their bytes.
+    head = json.dumps((seq, at, *columns, previous_hash), separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(b"%b%b\n%b" % (DOMAIN, head.encode(), body.encode())).hexdigest()

@@ -1,0 +1,200 @@
+"""Incidents and runs: what stands open, what was attempted, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Pair(NamedTuple):
+    """A rule on a target: what an incident, a cooldown and a rate limit are about."""
+
+    rule: str
+    target: str
+
+
+class Verdict(StrEnum):
+    """What one guard says."""
+
+    PASS = "pass"
+    HOLD = "hold"
+    REFUSE = "refuse"
+
+
+class Choice(StrEnum):
+    """What is decided for one alert."""
+
+    RUN = "run"
+    HOLD = "hold"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One guard's answer."""
+
+    guard: str
+    verdict: Verdict
+    #: One sentence with the numbers that it rests on.
+    reason: str
+    #: When a hold is worth asking again; None for one that waits for another run to end.
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Run, hold or refuse, with every guard's answer."""
+
+    decision: Choice
+    #: The guard that decided; None for a run.
+    guard: str | None
+    reason: str
+    retry_at: datetime | None
+    checks: tuple[Check, ...]
+
+
+class RunState(StrEnum):
+    """Where a run is. `awaiting_approval` comes with the mode that asks people."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    #: It acted and was probed; it waits for the alerts to resolve and holds no worker.
+    PROVING = "proving"
+    FINISHED = "finished"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    #: A probe or the resolve proved it.
+    FIXED = "fixed"
+    #: It ran well, and the rule asks for no proof.
+    UNPROVED = "unproved"
+    INEFFECTIVE = "ineffective"
+    FAILED = "failed"
+    #: The probe found the target healthy, so nothing was done.
+    NOT_NEEDED = "not_needed"
+    #: It never acted, or was told to stop.
+    CANCELLED = "cancelled"
+    #: Its worker vanished.
+    LOST = "lost"
+
+    @property
+    def did_not_help(self) -> bool:
+        """It used up an attempt and left the incident as it was."""
+        return self in (Outcome.INEFFECTIVE, Outcome.FAILED, Outcome.LOST)
+
+
+class ResolvedBy(StrEnum):
+    """To whom the end of an incident is credited."""
+
+    REMEDIATION = "remediation"
+    ITSELF = "itself"
+    #: Runs were made, none of them helped, and then it cleared.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCounts:
+    """Ansible's own statistics for the target."""
+
+    ok: int = 0
+    changed: int = 0
+    failed: int = 0
+    unreachable: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswer:
+    """One answer of the world to a probe."""
+
+    at: datetime
+    healthy: bool
+    #: What was seen: a status, an exit code, an error.
+    words: str
+    latency_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt to mend one incident."""
+
+    id: str
+    incident: str
+    rule: str
+    target: str
+    #: Which rung of the rule's ladder, from 1.
+    step: int
+    playbook: str
+    state: RunState
+    outcome: Outcome | None = None
+    #: One sentence: why it ended so.
+    reason: str = ""
+    created_at: datetime
+    started_at: datetime | None = None
+    #: When Ansible began its first task.
+    first_task_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempt: int
+    #: Fingerprints of the alerts that it acts for.
+    alerts: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
+    probes: tuple[ProbeAnswer, ...] = ()
+    tasks: TaskCounts | None = None
+    #: What the playbook set as `alertmend_result`.
+    result: Mapping[str, object] = field(default_factory=dict)
+    #: The worker that started it.
+    owner: str = ""
+
+    @property
+    def pair(self) -> Pair:
+        """The rule on the target that this run is about."""
+        return Pair(self.rule, self.target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The end of an incident's latest run."""
+
+    id: str
+    outcome: Outcome
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """A rule on a target, open while any of the alerts behind it fires."""
+
+    id: str
+    rule: str
+    target: str
+    opened_at: datetime
+    #: Fingerprints of the alerts that fire now.
+    firing: tuple[str, ...]
+    #: Fingerprints of every alert that was ever part of it, in order of arrival.
+    alerts: tuple[str, ...]
+    #: Runs that used up an attempt, the active one included.
+    attempts: int = 0
+    #: The active run, with its state.
+    run: str | None = None
+    run_state: RunState | None = None
+    last_run: LastRun | None = None
+    #: Every run, oldest first.
+    runs: tuple[str, ...] = ()
+    resolved_at: datetime | None = None
+    resolved_by: ResolvedBy | None = None
+    decision: Decision | None = None
+
+    @property
+    def pair(self) -> Pair:
+        """The rule on the target that this incident is."""
+        return Pair(self.rule, self.target)
+
+    @property
+    def is_open(self) -> bool:
+        """Not yet resolved."""
+        return self.resolved_at is None

@@ -1,0 +1,205 @@
+"""What is remembered between two decisions, and a draft of its next version.
+
+Where it is kept is the store's affair; how it changes is `transition`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from webhook.core.alert import Alert, AlertStatus
+from webhook.core.audit import AuditEvent
+from webhook.core.incident import Incident, Pair, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertState:
+    """The latest word on one alert."""
+
+    alert: Alert
+    received_at: datetime
+    #: The external URL of the Alertmanager that said it.
+    source: str
+    #: The incident that it belongs to.
+    incident: str
+    rule: str
+    target: str
+
+    @property
+    def pair(self) -> Pair:
+        """The rule on the target that it counts for."""
+        return Pair(self.rule, self.target)
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether the latest word was that it fires."""
+        return self.alert.status is AlertStatus.FIRING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairState:
+    """What a rule has done on a target."""
+
+    incident: Incident | None = None
+    last_finished_at: datetime | None = None
+    #: When its latest runs were claimed, oldest first; as many as the rate limit needs.
+    starts: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetState:
+    """What happens on a target."""
+
+    #: The run that holds it.
+    lock: str | None = None
+    last_finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What runs, and what ran of late: for one rule, or for all of them."""
+
+    active: tuple[str, ...] = ()
+    starts: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """What to read. Targets and rules follow from the pairs; the whole is always read."""
+
+    alerts: frozenset[str] = frozenset()
+    pairs: frozenset[Pair] = frozenset()
+    runs: frozenset[str] = frozenset()
+
+    def __or__(self, other: Keys) -> Keys:
+        return Keys(
+            alerts=self.alerts | other.alerts, pairs=self.pairs | other.pairs, runs=self.runs | other.runs
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What was remembered at one revision; what is absent was never heard of."""
+
+    revision: int
+    alerts: Mapping[str, AlertState] = field(default_factory=dict)
+    pairs: Mapping[Pair, PairState] = field(default_factory=dict)
+    targets: Mapping[str, TargetState] = field(default_factory=dict)
+    rules: Mapping[str, Activity] = field(default_factory=dict)
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    everything: Activity = Activity()
+
+
+#: Something that is worth looking at again at a time: a pair, a run, or a line of those that wait.
+DueKey = str
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """The next version of a snapshot, while it is being written; committed as one, or not at all."""
+
+    revision: int
+    alerts: dict[str, AlertState]
+    pairs: dict[Pair, PairState]
+    targets: dict[str, TargetState]
+    rules: dict[str, Activity]
+    runs: dict[str, Run]
+    everything: Activity
+    #: What differs from the snapshot.
+    touched: set[tuple[str, object]] = field(default_factory=set)
+    #: When to look again; None takes it off the list.
+    due: dict[DueKey, datetime | None] = field(default_factory=dict)
+    #: Pairs that wait in a line, by the time their incident opened; None takes it out of its line.
+    waiting: dict[Pair, tuple[str, datetime] | None] = field(default_factory=dict)
+    #: Runs that a worker shall be called for.
+    doorbells: list[str] = field(default_factory=list)
+    #: What goes into the ledger, in order.
+    events: list[AuditEvent] = field(default_factory=list)
+    #: Incidents whose record changed, open or just resolved.
+    incidents: dict[str, Incident] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Draft:
+        """A draft that says what the snapshot says."""
+        return cls(
+            revision=snapshot.revision,
+            alerts=dict(snapshot.alerts),
+            pairs=dict(snapshot.pairs),
+            targets=dict(snapshot.targets),
+            rules=dict(snapshot.rules),
+            runs=dict(snapshot.runs),
+            everything=snapshot.everything,
+        )
+
+    def pair(self, pair: Pair) -> PairState:
+        """What the rule has done on the target."""
+        return self.pairs.get(pair, PairState())
+
+    def target(self, name: str) -> TargetState:
+        """What happens on the target."""
+        return self.targets.get(name, TargetState())
+
+    def rule(self, name: str) -> Activity:
+        """What the rule does everywhere."""
+        return self.rules.get(name, Activity())
+
+    def put_alert(self, fingerprint: str, state: AlertState) -> None:
+        """Remember the latest word on an alert."""
+        self.alerts[fingerprint] = state
+        self.touched.add(("alert", fingerprint))
+
+    def put_pair(self, pair: Pair, state: PairState) -> None:
+        """Remember what a rule has done on a target."""
+        self.pairs[pair] = state
+        self.touched.add(("pair", pair))
+
+    def put_target(self, name: str, state: TargetState) -> None:
+        """Remember what happens on a target."""
+        self.targets[name] = state
+        self.touched.add(("target", name))
+
+    def put_rule(self, name: str, activity: Activity) -> None:
+        """Remember what a rule does."""
+        self.rules[name] = activity
+        self.touched.add(("rule", name))
+
+    def put_everything(self, activity: Activity) -> None:
+        """Remember what all rules do together."""
+        self.everything = activity
+        self.touched.add(("everything", ""))
+
+    def put_run(self, run: Run) -> None:
+        """Remember a run."""
+        self.runs[run.id] = run
+        self.touched.add(("run", run.id))
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether committing it would change anything that is remembered."""
+        return bool(self.touched or self.due or self.waiting)
+
+
+def pair_due(pair: Pair) -> DueKey:
+    """The due-list's name for an incident that is to be decided again."""
+    return f"pair:{pair.rule}|{pair.target}"
+
+
+def run_due(run: str) -> DueKey:
+    """The due-list's name for a run that is to be looked at."""
+    return f"run:{run}"
+
+
+def line_due(line: str) -> DueKey:
+    """The due-list's name for a line of waiting pairs."""
+    return f"line:{line}"
+
+
+def parse_due(key: DueKey) -> Pair | str:
+    """The pair of a `pair:` key; the rest of any other key."""
+    kind, _, rest = key.partition(":")
+    if kind == "pair":
+        rule, _, target = rest.partition("|")
+        return Pair(rule, target)
+    return rest
