@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from webhook.core.audit import AuditEvent
+from webhook.core.incident import Decision, Incident, Run
 from webhook.core.incident import ProbeAnswer as ProbeAnswer
 from webhook.core.incident import TaskCounts as TaskCounts
 from webhook.core.rule import Probe
+from webhook.core.state import Draft, Keys, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """A notification as it lies in the inbox."""
+
+    received_at: datetime
+    #: Who sent it: the name of a user or of a token.
+    sender: str
+    #: The JSON that was received.
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentRecord:
+    """An incident, and the decision that says what is done about it when it has changed."""
+
+    incident: Incident
+    decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one transaction puts into the ledger."""
+
+    #: The same batch written twice leaves one trace.
+    id: str
+    at: datetime
+    events: tuple[AuditEvent, ...]
+    incidents: tuple[IncidentRecord, ...] = ()
+    runs: tuple[Run, ...] = ()
+    #: Output of the playbook, by run.
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    #: Runs to call a worker for, once it is written.
+    doorbells: tuple[str, ...] = ()
+
+
+class Errand(StrEnum):
+    """What a worker is called for; each is a Celery task."""
+
+    INTAKE = "intake"
+    RECONSIDER = "reconsider"
+    EXECUTE = "execute"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doorbell:
+    """A call to a worker: an errand and the id that it is about, nothing else."""
+
+    errand: Errand
+    about: str
 
 
 class PlaybookEnd(StrEnum):
@@ -61,8 +115,79 @@ class PlaybookResult:
 class PlaybookRunner(Protocol):
     """Runs playbooks; leaves no process and no file behind, however the run ends."""
 
-    def run(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]) -> PlaybookResult:
+    def run(
+        self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]
+    ) -> PlaybookResult:
         """The result of one run; blocks until its whole process tree is gone. Never raises for what Ansible does."""
+        ...
+
+
+class Store(Protocol):
+    """Remembers the state; every call is atomic, and raises `Unavailable` when it cannot answer."""
+
+    def read(self, keys: Keys) -> Snapshot:
+        """What is remembered under `keys`, all of it at one revision."""
+        ...
+
+    def commit(
+        self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None
+    ) -> bool:
+        """Whether the draft became the state, as one with its batch in the outbox and `taken` out of the inbox.
+
+        False when the revision has moved on: read again, decide again.
+        """
+        ...
+
+    def envelope(self, notification: str) -> Envelope | None:
+        """A notification as it was received; None when it was dealt with."""
+        ...
+
+    def waiting_since(self, before: datetime, *, limit: int) -> list[str]:
+        """The oldest notifications that came in before a time."""
+        ...
+
+    def unconfirmed(self, *, limit: int) -> list[Batch]:
+        """Batches that the ledger has yet to confirm."""
+        ...
+
+    def confirm(self, batch: Batch) -> None:
+        """The ledger has the batch: forget it, and ring for its runs."""
+        ...
+
+    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        """Call a worker for each; hearing it twice changes nothing."""
+        ...
+
+    def take_due(self, now: datetime, *, again_at: datetime, limit: int) -> list[str]:
+        """What is due, earliest first; each comes again at `again_at`, unless someone deals with it."""
+        ...
+
+    def call_line(self, line: str, *, due: str, now: datetime, limit: int) -> int:
+        """How many pairs of a waiting line are due now, first come first; the rest are called a second later."""
+        ...
+
+    def forget_due(self, due: str) -> None:
+        """Take something off the due list."""
+        ...
+
+    def renew(self, runs: Sequence[str], *, owner: str, lease: timedelta) -> None:
+        """Say that the runs' worker lives."""
+        ...
+
+    def without_lease(self, runs: Sequence[str]) -> list[str]:
+        """The runs whose worker has not been heard of for the length of a lease."""
+        ...
+
+
+class Ledger(Protocol):
+    """Keeps the audit log."""
+
+    def append(self, batch: Batch) -> None:
+        """Seals the batch in one transaction; a batch that is there already changes nothing.
+
+        Raises:
+            Unavailable: the database did not take it.
+        """
         ...
 
 

@@ -187,7 +187,8 @@ class Incident:
     runs: tuple[str, ...] = ()
     resolved_at: datetime | None = None
     resolved_by: ResolvedBy | None = None
-    decision: Decision | None = None
+    #: Fingerprint of the alert that is decided on when the incident comes due.
+    held_for: str | None = None
 
     @property
     def pair(self) -> Pair:

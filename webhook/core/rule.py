@@ -133,17 +133,27 @@ def first_match(rules: Sequence[Rule], labels: Mapping[str, str]) -> Rule | None
     return next((rule for rule in rules if all_match(rule.match, labels)), None)
 
 
-_PLACEHOLDER = re.compile(r"\$(target\b|(labels|annotations)\.([A-Za-z_][A-Za-z0-9_]*))")
+_PLACEHOLDER = re.compile(
+    r"\$(target\b|(labels|annotations)\.([A-Za-z_][A-Za-z0-9_]*))"
+)
 
 
-def missing_names(value: object, *, labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[str, ...]:
+def missing_names(
+    value: object, *, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> tuple[str, ...]:
     """The placeholders in `value` for which the alert has nothing, as they are written, in order, once each."""
     sources = {"labels": labels, "annotations": annotations}
     names = (m for text in _texts(value) for m in _PLACEHOLDER.finditer(text) if m[2])
     return tuple(dict.fromkeys(m[0] for m in names if m[3] not in sources[m[2]]))
 
 
-def filled(value: object, *, target: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> object:
+def filled(
+    value: object,
+    *,
+    target: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+) -> object:
     """`value` with every placeholder replaced, once and never evaluated.
 
     A string into which a label or an annotation went comes back as `Untrusted`.
@@ -162,16 +172,24 @@ def filled(value: object, *, target: str, labels: Mapping[str, str], annotations
         return Untrusted(text) if tainted else text
     if isinstance(value, Mapping):
         return {
-            key: filled(item, target=target, labels=labels, annotations=annotations) for key, item in value.items()
+            key: filled(item, target=target, labels=labels, annotations=annotations)
+            for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [filled(item, target=target, labels=labels, annotations=annotations) for item in value]
+        return [
+            filled(item, target=target, labels=labels, annotations=annotations)
+            for item in value
+        ]
     return value
 
 
 def placeholders(value: object) -> tuple[str, ...]:
     """Every placeholder in `value` as it is written, in order, once each."""
-    return tuple(dict.fromkeys(m[0] for text in _texts(value) for m in _PLACEHOLDER.finditer(text)))
+    return tuple(
+        dict.fromkeys(
+            m[0] for text in _texts(value) for m in _PLACEHOLDER.finditer(text)
+        )
+    )
 
 
 def _texts(value: object) -> Sequence[str]:

@@ -6,12 +6,12 @@ Where it is kept is the store's affair; how it changes is `transition`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from webhook.core.alert import Alert, AlertStatus
 from webhook.core.audit import AuditEvent
-from webhook.core.incident import Incident, Pair, Run
+from webhook.core.incident import Decision, Incident, Pair, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ class PairState:
     last_finished_at: datetime | None = None
     #: When its latest runs were claimed, oldest first; as many as the rate limit needs.
     starts: tuple[datetime, ...] = ()
+    #: The line in which it waits, or last waited.
+    line: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,9 @@ class Keys:
 
     def __or__(self, other: Keys) -> Keys:
         return Keys(
-            alerts=self.alerts | other.alerts, pairs=self.pairs | other.pairs, runs=self.runs | other.runs
+            alerts=self.alerts | other.alerts,
+            pairs=self.pairs | other.pairs,
+            runs=self.runs | other.runs,
         )
 
 
@@ -111,14 +115,14 @@ class Draft:
     touched: set[tuple[str, object]] = field(default_factory=set)
     #: When to look again; None takes it off the list.
     due: dict[DueKey, datetime | None] = field(default_factory=dict)
-    #: Pairs that wait in a line, by the time their incident opened; None takes it out of its line.
-    waiting: dict[Pair, tuple[str, datetime] | None] = field(default_factory=dict)
+    #: Pairs that wait in a line, by the time their incident opened; None takes one out of the line.
+    lines: dict[tuple[str, Pair], datetime | None] = field(default_factory=dict)
     #: Runs that a worker shall be called for.
     doorbells: list[str] = field(default_factory=list)
     #: What goes into the ledger, in order.
     events: list[AuditEvent] = field(default_factory=list)
-    #: Incidents whose record changed, open or just resolved.
-    incidents: dict[str, Incident] = field(default_factory=dict)
+    #: Incidents whose record changed, open or just resolved, with a decision that changed what is done about them.
+    incidents: dict[str, tuple[Incident, Decision | None]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Draft:
@@ -155,6 +159,15 @@ class Draft:
         self.pairs[pair] = state
         self.touched.add(("pair", pair))
 
+    def put_incident(
+        self, incident: Incident, decision: Decision | None = None
+    ) -> None:
+        """Remember an incident; once resolved, its pair is free for the next."""
+        known = self.incidents.get(incident.id, (incident, None))[1]
+        self.incidents[incident.id] = (incident, decision or known)
+        kept = incident if incident.is_open else None
+        self.put_pair(incident.pair, replace(self.pair(incident.pair), incident=kept))
+
     def put_target(self, name: str, state: TargetState) -> None:
         """Remember what happens on a target."""
         self.targets[name] = state
@@ -175,10 +188,15 @@ class Draft:
         self.runs[run.id] = run
         self.touched.add(("run", run.id))
 
-    @property
-    def has_changes(self) -> bool:
-        """Whether committing it would change anything that is remembered."""
-        return bool(self.touched or self.due or self.waiting)
+    def stand(self, pair: Pair, line: str | None, *, since: datetime) -> None:
+        """Let a pair wait in a line, and in no other; None: in none."""
+        state = self.pair(pair)
+        if state.line is not None and state.line != line:
+            self.lines[state.line, pair] = None
+        if line is not None:
+            self.lines[line, pair] = since
+        if state.line != line:
+            self.put_pair(pair, replace(state, line=line))
 
 
 def pair_due(pair: Pair) -> DueKey:

@@ -1,0 +1,346 @@
+"""The ledger in a database: the audit log's chain, and what incidents and runs look like now.
+
+SQLite in the storage path by default, PostgreSQL by URL. What an entry means is the core's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    RowMapping,
+    Select,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from webhook.core.audit import (
+    GENESIS,
+    AuditEntry,
+    AuditEvent,
+    Break,
+    canonical,
+    first_break,
+    seal_all,
+    timestamp,
+)
+from webhook.core.incident import Run, RunState
+from webhook.errors import NotFound, Unavailable, WebhookError
+from webhook.ports import Batch, IncidentRecord
+
+metadata = MetaData()
+
+audit = Table(
+    "audit",
+    metadata,
+    Column(
+        "seq",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("at", String(27), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("incident", String(64)),
+    Column("run", String(64)),
+    Column("rule", Text),
+    Column("target", Text),
+    Column("alertname", Text),
+    Column("decision", String(16)),
+    Column("outcome", String(32)),
+    Column("body", Text, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("audit_at", "at"),
+    Index("audit_incident", "incident"),
+    Index("audit_run", "run"),
+    Index("audit_rule_at", "rule", "at"),
+    Index("audit_target_at", "target", "at"),
+)
+
+#: Batches that were written, so that one that is written again leaves one trace.
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("opened_at", String(27), nullable=False),
+    Column("resolved_at", String(27)),
+    Column("resolved_by", String(16)),
+    #: JSON lists of fingerprints and of run ids, and the decision.
+    Column("alerts", Text, nullable=False),
+    Column("runs", Text, nullable=False),
+    Column("decision", Text),
+    Index("incidents_opened_at", "opened_at"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("incident", String(64), nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("outcome", String(16)),
+    Column("created_at", String(27), nullable=False),
+    #: The whole run as JSON.
+    Column("body", Text, nullable=False),
+    Column("output", Text, nullable=False, server_default=""),
+    Index("runs_created_at", "created_at"),
+    Index("runs_incident", "incident"),
+)
+
+#: Any number; the same in every process that appends to one PostgreSQL.
+_APPEND_LOCK = 0x616D656E64
+
+
+class SchemaTooNew(WebhookError):
+    """The database was written by a newer alertmend; this one would not understand it."""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on a database by SQLAlchemy URL; `postgresql://` is spoken through psycopg.
+
+    SQLite is opened with a write-ahead log and full synchronisation: what was appended survives a power cut.
+    """
+    if url.startswith(("postgres://", "postgresql://")):
+        url = "postgresql+psycopg://" + url.partition("://")[2]
+        return create_engine(
+            url, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+        )
+    engine = create_engine(url, connect_args={"timeout": 10})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        # SQLAlchemy's "begin" below starts transactions; the driver must not do so on its own.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("alertmend_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlLedger:
+    """The ledger in one database. Every call raises `Unavailable` when the database does not answer."""
+
+    engine: Engine
+
+    def append(self, batch: Batch) -> None:
+        """Seals the batch in one transaction; a batch that is there already changes nothing."""
+        with _answering(), self._write() as connection:
+            if connection.execute(
+                select(batches.c.id).where(batches.c.id == batch.id)
+            ).first():
+                return
+            seq, previous_hash = _head(connection)
+            events = [_plain(entry) for entry in batch.events]
+            entries = seal_all(events, seq=seq, previous_hash=previous_hash)
+            if entries:
+                connection.execute(insert(audit), [_row(entry) for entry in entries])
+            connection.execute(
+                insert(batches), {"id": batch.id, "last_seq": seq + len(entries)}
+            )
+            _upsert(
+                connection,
+                incidents,
+                [_incident_row(record) for record in batch.incidents],
+                keep=("decision",),
+            )
+            rows = [_run_row(run, batch.outputs.get(run.id, "")) for run in batch.runs]
+            _upsert(connection, runs, rows, keep=())
+
+    def head(self) -> tuple[int, str]:
+        """The last entry's seq and hash; (0, 64 zeros) for an empty log."""
+        with _answering(), self.engine.connect() as connection:
+            return _head(connection)
+
+    def entries(self, *, after: int = 0, step: int = 2000) -> Iterator[AuditEntry]:
+        """Every entry after a seq, in order, read in portions."""
+        while True:
+            with _answering(), self.engine.connect() as connection:
+                query = (
+                    select(audit)
+                    .where(audit.c.seq > after)
+                    .order_by(audit.c.seq)
+                    .limit(step)
+                )
+                portion = [_entry(row) for row in connection.execute(query).mappings()]
+            yield from portion
+            if len(portion) < step:
+                return
+            after = portion[-1].seq
+
+    def verify(self) -> Break | None:
+        """The first entry at which the chain breaks; None when it holds."""
+        return first_break(self.entries())
+
+    def unfinished_runs(self) -> list[dict[str, Any]]:
+        """The rows of runs that were started, or are to be, and have no end."""
+        with _answering(), self.engine.connect() as connection:
+            query = select(runs).where(runs.c.state != RunState.FINISHED.value)
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        """What a query finds."""
+        with _answering(), self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def row(self, table: Table, key: str, value: object) -> dict[str, Any]:
+        """One row, whole.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.rows(select(table).where(table.c[key] == value))
+        if not found:
+            raise NotFound(f"there is no {value} in {table.name}")
+        return found[0]
+
+    def ping(self) -> None:
+        """Answers when the database does."""
+        with _answering(), self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with (
+            self.engine.connect().execution_options(
+                alertmend_writes=True
+            ) as connection,
+            connection.begin(),
+        ):
+            if connection.dialect.name == "postgresql":
+                # One appender at a time, or two entries would follow the same one.
+                connection.execute(select(func.pg_advisory_xact_lock(_APPEND_LOCK)))
+            yield connection
+
+
+def _head(connection: Connection) -> tuple[int, str]:
+    last = connection.execute(
+        select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
+    ).first()
+    return (last.seq, last.hash) if last else (0, GENESIS)
+
+
+def _plain(entry: AuditEvent) -> AuditEvent:
+    values = {field.name: getattr(entry, field.name) for field in fields(entry)}
+    return AuditEvent(**{**values, "body": to_jsonable_python(entry.body)})
+
+
+def _row(entry: AuditEntry) -> dict[str, Any]:
+    return {column: getattr(entry, column) for column in _ENTRY_FIELDS}
+
+
+def _entry(row: RowMapping) -> AuditEntry:
+    return AuditEntry(**row)
+
+
+_ENTRY_FIELDS = tuple(field.name for field in fields(AuditEntry))
+
+
+def _incident_row(record: IncidentRecord) -> dict[str, Any]:
+    incident = record.incident
+    return {
+        "id": incident.id,
+        "rule": incident.rule,
+        "target": incident.target,
+        "state": "open" if incident.is_open else "resolved",
+        "opened_at": timestamp(incident.opened_at),
+        "resolved_at": _maybe(incident.resolved_at),
+        "resolved_by": incident.resolved_by,
+        "alerts": canonical(incident.alerts),
+        "runs": canonical(incident.runs),
+        "decision": canonical(to_jsonable_python(record.decision))
+        if record.decision
+        else None,
+    }
+
+
+def _run_row(run: Run, output: str) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "incident": run.incident,
+        "rule": run.rule,
+        "target": run.target,
+        "state": run.state.value,
+        "outcome": run.outcome,
+        "created_at": timestamp(run.created_at),
+        "body": canonical(to_jsonable_python(run)),
+        "output": output,
+    }
+
+
+def _maybe(at: datetime | None) -> str | None:
+    return timestamp(at) if at else None
+
+
+def _upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    *,
+    keep: tuple[str, ...],
+) -> None:
+    """Insert or replace; a column in `keep` is left as it is where the new value is null."""
+    if not rows:
+        return
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    new = {
+        column.name: func.coalesce(statement.excluded[column.name], column)
+        if column.name in keep
+        else statement.excluded[column.name]
+        for column in table.columns
+        if not column.primary_key
+    }
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["id"], set_=new), rows
+    )
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise Unavailable("the audit database", str(cause).splitlines()[0]) from error

@@ -1,0 +1,140 @@
+"""Bytes from Alertmanager to a `Notification`, or words that tell the operator what to change."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from webhook.core.alert import Alert, AlertStatus, Notification
+from webhook.errors import PayloadError, PayloadTooLarge
+
+#: Longer values are cut where they come in, with a mark; no label that a rule can use is longer.
+VALUE_LIMIT_BYTES = 64 * 1024
+CUT_MARK = " [cut by alertmend]"
+
+#: What can end a line, move a cursor or turn text around: C0 except tab and newline, DEL, C1, bidirectional controls.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WireAlert:
+    status: AlertStatus
+    labels: dict[str, str]
+    startsAt: datetime
+    fingerprint: str
+    annotations: dict[str, str] = field(default_factory=dict)
+    endsAt: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wire:
+    version: str
+    alerts: list[_WireAlert]
+    receiver: str = ""
+    groupKey: str = ""
+    externalURL: str = ""
+    truncatedAlerts: int = 0
+
+
+_WIRE = TypeAdapter(_Wire)
+
+_CUSTOM = (
+    "this is not the body that Alertmanager sends by default. If the receiver's webhook_config sets 'payload:',"
+    " remove that setting: alertmend reads version 4 of the webhook's own format"
+)
+
+
+def check_size(length: int, *, limit: int) -> None:
+    """Returns when a body of `length` bytes may be read.
+
+    Raises:
+        PayloadTooLarge: it is longer than `limit`.
+    """
+    if length > limit:
+        raise PayloadTooLarge(
+            f"the body is larger than {limit} bytes: raise receive.max_body_bytes in alertmend.yml,"
+            " or set max_alerts in Alertmanager's webhook_config"
+        )
+
+
+def parse(body: bytes | str, *, id: str, received_at: datetime) -> Notification:
+    """The notification in a body of version 4; unknown fields are ignored, strings come out clean and bounded.
+
+    Raises:
+        PayloadError: no retry can mend this body; the words go to Alertmanager's log.
+    """
+    try:
+        wire = _WIRE.validate_json(body)
+    except ValidationError as error:
+        raise PayloadError(_explain(body, error)) from None
+    if wire.version != "4":
+        raise PayloadError(
+            f"version {wire.version[:20]!r} of the webhook's format is not known; alertmend reads '4'"
+        )
+    return Notification(
+        id=id,
+        received_at=received_at,
+        receiver=clean(wire.receiver),
+        group_key=clean(wire.groupKey),
+        external_url=clean(wire.externalURL),
+        truncated_alerts=max(0, wire.truncatedAlerts),
+        alerts=tuple(_alert(alert) for alert in wire.alerts),
+    )
+
+
+def clean(text: str) -> str:
+    """`text` without characters that nobody sees, cut to `VALUE_LIMIT_BYTES`."""
+    if text.isascii() and text.isprintable() and len(text) <= VALUE_LIMIT_BYTES:
+        return text
+    text = _UNSEEN.sub("", text)
+    raw = text.encode()
+    if len(raw) <= VALUE_LIMIT_BYTES:
+        return text
+    return raw[: VALUE_LIMIT_BYTES - len(CUT_MARK)].decode(errors="ignore") + CUT_MARK
+
+
+def _alert(wire: _WireAlert) -> Alert:
+    return Alert(
+        status=wire.status,
+        labels=_cleaned(wire.labels),
+        annotations=_cleaned(wire.annotations),
+        starts_at=_aware(wire.startsAt),
+        # Go's zero time stands for "has not ended".
+        ends_at=None
+        if wire.endsAt is None or wire.endsAt.year <= 1
+        else _aware(wire.endsAt),
+        fingerprint=clean(wire.fingerprint)[:64],
+    )
+
+
+def _cleaned(texts: Mapping[str, str]) -> dict[str, str]:
+    return {clean(name): clean(text) for name, text in texts.items()}
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _explain(body: bytes | str, error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return (
+            f"the body is not JSON ({first['msg']}). {_CUSTOM[0].upper()}{_CUSTOM[1:]}"
+        )
+    if not _is_envelope(body):
+        return _CUSTOM
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}. The body names version 4 but does not follow it"
+
+
+def _is_envelope(body: bytes | str) -> bool:
+    document: Any = json.loads(body)
+    return isinstance(document, dict) and "version" in document and "alerts" in document

@@ -1,0 +1,426 @@
+"""The state in Redis: the inbox, what the decisions rest on, what is due, and batches on their way to the ledger.
+
+What any of it means is the core's affair. Every key has a function or a name at the top of this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from pydantic import TypeAdapter
+from redis.exceptions import NoScriptError, RedisError
+
+from webhook.core.incident import Pair, Run
+from webhook.core.state import (
+    Activity,
+    AlertState,
+    Draft,
+    Keys,
+    PairState,
+    Snapshot,
+    TargetState,
+    pair_due,
+)
+from webhook.errors import Unavailable
+from webhook.ports import Batch, Doorbell, Envelope, Errand
+
+PREFIX = "alertmend:"
+REVISION = f"{PREFIX}revision"
+EVERYTHING = f"{PREFIX}everything"
+#: Hash: notification id -> envelope.
+INBOX = f"{PREFIX}inbox"
+#: Sorted set: notification id by the millisecond it came in.
+ARRIVALS = f"{PREFIX}arrivals"
+#: Hash: batch id -> batch that the ledger has yet to confirm.
+OUTBOX = f"{PREFIX}outbox"
+#: Sorted set: what to look at again, by millisecond.
+DUE = f"{PREFIX}due"
+
+#: A resolved alert is remembered this long, to know late copies of its firing; a finished run, to answer its doorbells.
+FORGET_AFTER = timedelta(hours=1)
+
+
+def alert_key(fingerprint: str) -> str:
+    """Holds an `AlertState`."""
+    return f"{PREFIX}alert:{fingerprint}"
+
+
+def pair_key(pair: Pair) -> str:
+    """Holds a `PairState`."""
+    return f"{PREFIX}pair:{pair.rule}|{pair.target}"
+
+
+def target_key(target: str) -> str:
+    """Holds a `TargetState`."""
+    return f"{PREFIX}target:{target}"
+
+
+def rule_key(rule: str) -> str:
+    """Holds a rule's `Activity`."""
+    return f"{PREFIX}rule:{rule}"
+
+
+def run_key(run: str) -> str:
+    """Holds a `Run`."""
+    return f"{PREFIX}run:{run}"
+
+
+def lease_key(run: str) -> str:
+    """Exists while the run's worker lives."""
+    return f"{PREFIX}lease:{run}"
+
+
+def line_key(line: str) -> str:
+    """Sorted set: pairs that wait in a line, by the time their incident opened."""
+    return f"{PREFIX}line:{line}"
+
+
+_ALERT = TypeAdapter(AlertState)
+_PAIR = TypeAdapter(PairState)
+_TARGET = TypeAdapter(TargetState)
+_ACTIVITY = TypeAdapter(Activity)
+_RUN = TypeAdapter(Run)
+_ENVELOPE = TypeAdapter(Envelope)
+_BATCH = TypeAdapter(Batch)
+
+Command = tuple[str | bytes | int | float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisStore:
+    """The store on one Redis; its calls are atomic and raise `Unavailable` when Redis does not answer."""
+
+    #: A `redis.Redis` that answers bytes; its own types name the answers of every protocol at once.
+    client: Any
+    #: Gives the Celery queue and the message of a doorbell.
+    message: Callable[[Doorbell], tuple[str, bytes]]
+
+    def read(self, keys: Keys) -> Snapshot:
+        """What is remembered under `keys`, all of it at one revision, in one command."""
+        targets = frozenset(pair.target for pair in keys.pairs)
+        rules = frozenset(pair.rule for pair in keys.pairs)
+        groups: list[tuple[TypeAdapter[Any], list[tuple[Any, str]]]] = [
+            (_ALERT, [(name, alert_key(name)) for name in keys.alerts]),
+            (_PAIR, [(pair, pair_key(pair)) for pair in keys.pairs]),
+            (_TARGET, [(name, target_key(name)) for name in targets]),
+            (_ACTIVITY, [(name, rule_key(name)) for name in rules]),
+            (_RUN, [(name, run_key(name)) for name in keys.runs]),
+        ]
+        names = [
+            REVISION,
+            EVERYTHING,
+            *(key for _, group in groups for _, key in group),
+        ]
+        with _answering():
+            values = iter(self.client.mget(names))
+        revision, everything = next(values), next(values)
+        alerts, pairs, on_targets, of_rules, runs = (
+            # The names lead, so that each group takes exactly its own values off the one answer.
+            {
+                name: adapter.validate_json(value)
+                for (name, _), value in zip(group, values, strict=False)
+                if value
+            }
+            for adapter, group in groups
+        )
+        return Snapshot(
+            revision=int(revision or 0),
+            everything=_ACTIVITY.validate_json(everything)
+            if everything
+            else Activity(),
+            alerts=alerts,
+            pairs=pairs,
+            targets=on_targets,
+            rules=of_rules,
+            runs=runs,
+        )
+
+    def commit(
+        self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None
+    ) -> bool:
+        """Whether the draft became the state, as one with its batch in the outbox and `taken` out of the inbox.
+
+        False when someone else was faster: read again, decide again.
+        """
+        commands = [*_records(draft), *_due(draft)]
+        commands += _lines(draft)
+        if batch is not None:
+            commands.append(("HSET", OUTBOX, batch.id, _BATCH.dump_json(batch)))
+        if taken is not None:
+            commands += [("HDEL", INBOX, taken), ("ZREM", ARRIVALS, taken)]
+        words = [word for command in commands for word in (len(command), *command)]
+        with _answering():
+            return bool(_run_script(self.client, [REVISION], [draft.revision, *words]))
+
+    def envelope(self, notification: str) -> Envelope | None:
+        """A notification as it was received; None when it was dealt with."""
+        with _answering():
+            body = self.client.hget(INBOX, notification)
+        return _ENVELOPE.validate_json(body) if body else None
+
+    def waiting_since(self, before: datetime, *, limit: int) -> list[str]:
+        """The oldest notifications that came in before a time."""
+        with _answering():
+            found = self.client.zrange(
+                ARRIVALS, "-inf", _ms(before), byscore=True, offset=0, num=limit
+            )
+        return [name.decode() for name in found]
+
+    def unconfirmed(self, *, limit: int) -> list[Batch]:
+        """Batches that the ledger has yet to confirm, in no order; each carries its own place in time."""
+        with _answering():
+            _, found = self.client.hscan(OUTBOX, count=limit)
+        batches = [_BATCH.validate_json(value) for value in found.values()]
+        return sorted(batches, key=lambda batch: batch.at)
+
+    def confirm(self, batch: Batch) -> None:
+        """The ledger has the batch: forget it, and ring for its runs."""
+        with _answering(), self.client.pipeline(transaction=True) as pipe:
+            pipe.hdel(OUTBOX, batch.id)
+            for run in batch.doorbells:
+                queue, message = self.message(
+                    Doorbell(errand=Errand.EXECUTE, about=run)
+                )
+                pipe.lpush(queue, message)
+            pipe.execute()
+
+    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        """Call a worker for each; hearing it twice changes nothing."""
+        with _answering(), self.client.pipeline(transaction=False) as pipe:
+            for doorbell in doorbells:
+                pipe.lpush(*self.message(doorbell))
+            pipe.execute()
+
+    def take_due(self, now: datetime, *, again_at: datetime, limit: int) -> list[str]:
+        """What is due, earliest first; each stays on the list for `again_at`, until someone has dealt with it."""
+        with _answering():
+            found = self.client.zrange(
+                DUE, "-inf", _ms(now), byscore=True, offset=0, num=limit
+            )
+            if found:
+                self.client.zadd(DUE, dict.fromkeys(found, _ms(again_at)), xx=True)
+        return [name.decode() for name in found]
+
+    def call_line(self, line: str, *, due: str, now: datetime, limit: int) -> int:
+        """How many pairs of a waiting line are due now, first come first; the rest are called a second later."""
+        key = line_key(line)
+        with _answering():
+            called = self.client.zrange(key, 0, limit - 1)
+            with self.client.pipeline(transaction=True) as pipe:
+                if called:
+                    pipe.zrem(key, *called)
+                    pipe.zadd(DUE, {b"pair:" + pair: _ms(now) for pair in called})
+                pipe.zrem(DUE, due)
+                if len(called) == limit:
+                    pipe.zadd(DUE, {due: _ms(now + timedelta(seconds=1))})
+                pipe.execute()
+        return len(called)
+
+    def forget_due(self, due: str) -> None:
+        """Take something off the due list."""
+        with _answering():
+            self.client.zrem(DUE, due)
+
+    def renew(self, runs: Sequence[str], *, owner: str, lease: timedelta) -> None:
+        """Say that the runs' worker lives."""
+        with _answering(), self.client.pipeline(transaction=False) as pipe:
+            for run in runs:
+                pipe.set(lease_key(run), owner, px=lease)
+            pipe.execute()
+
+    def without_lease(self, runs: Sequence[str]) -> list[str]:
+        """The runs whose worker has not been heard of for the length of a lease."""
+        if not runs:
+            return []
+        with _answering():
+            leases = self.client.mget([lease_key(run) for run in runs])
+        return [run for run, lease in zip(runs, leases, strict=True) if lease is None]
+
+    def lead(self, role: str, *, owner: str, lease: timedelta) -> bool:
+        """Whether `owner` holds a role that one process at a time may have."""
+        key = f"{PREFIX}leader:{role}"
+        with _answering():
+            if self.client.set(key, owner, nx=True, px=lease):
+                return True
+            if self.client.get(key) != owner.encode():
+                return False
+            return bool(self.client.set(key, owner, xx=True, px=lease))
+
+    def ping(self) -> None:
+        """Answers when Redis does.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        with _answering():
+            self.client.ping()
+
+
+class RedisInbox:
+    """Where the receiver puts notifications; those that arrive together share one round trip and one fsync."""
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        message: Callable[[Doorbell], tuple[str, bytes]],
+    ) -> None:
+        self._client = client
+        self._message = message
+        self._arrived: list[tuple[str, Envelope, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def put(self, notification: str, envelope: Envelope) -> None:
+        """Returns once the notification lies in the inbox, and its doorbell in the queue.
+
+        Raises:
+            Unavailable: Redis did not take it.
+        """
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arrived.append((notification, envelope, stored))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await stored
+
+    async def ping(self) -> None:
+        """Answers when Redis does.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        try:
+            await self._client.ping()
+        except (RedisError, OSError) as error:
+            raise Unavailable("Redis", str(error)) from error
+
+    async def _write(self) -> None:
+        while self._arrived:
+            group, self._arrived = self._arrived, []
+            try:
+                await self._store(group)
+            except Exception as error:  # whatever it was, it was not stored, and each sender must hear so
+                failure = Unavailable("Redis", str(error) or type(error).__name__)
+                for _, _, stored in group:
+                    if not stored.done():
+                        stored.set_exception(failure)
+            else:
+                for _, _, stored in group:
+                    if not stored.done():
+                        stored.set_result(None)
+
+    async def _store(
+        self, group: Sequence[tuple[str, Envelope, asyncio.Future[None]]]
+    ) -> None:
+        bodies: dict[str, bytes] = {}
+        arrivals: dict[str, int] = {}
+        messages: dict[str, list[bytes]] = {}
+        for notification, envelope, _ in group:
+            bodies[notification] = _ENVELOPE.dump_json(envelope)
+            arrivals[notification] = _ms(envelope.received_at)
+            queue, message = self._message(
+                Doorbell(errand=Errand.INTAKE, about=notification)
+            )
+            messages.setdefault(queue, []).append(message)
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(INBOX, mapping=bodies)
+            pipe.zadd(ARRIVALS, arrivals)
+            for queue, rung in messages.items():
+                pipe.lpush(queue, *rung)
+            await pipe.execute()
+
+
+def _records(draft: Draft) -> Iterator[Command]:
+    for kind, name in draft.touched:
+        match kind:
+            case "alert":
+                state = draft.alerts[str(name)]
+                yield _set(
+                    alert_key(str(name)),
+                    _ALERT.dump_json(state),
+                    forget=not state.is_firing,
+                )
+            case "pair":
+                assert isinstance(name, Pair)
+                yield _set(pair_key(name), _PAIR.dump_json(draft.pairs[name]))
+            case "target":
+                yield _set(
+                    target_key(str(name)), _TARGET.dump_json(draft.targets[str(name)])
+                )
+            case "rule":
+                yield _set(
+                    rule_key(str(name)), _ACTIVITY.dump_json(draft.rules[str(name)])
+                )
+            case "run":
+                run = draft.runs[str(name)]
+                yield _set(
+                    run_key(run.id), _RUN.dump_json(run), forget=run.outcome is not None
+                )
+            case _:
+                yield _set(EVERYTHING, _ACTIVITY.dump_json(draft.everything))
+
+
+def _set(key: str, value: bytes, *, forget: bool = False) -> Command:
+    return (
+        ("SET", key, value, "EX", int(FORGET_AFTER.total_seconds()))
+        if forget
+        else ("SET", key, value)
+    )
+
+
+def _due(draft: Draft) -> Iterator[Command]:
+    for name, at in draft.due.items():
+        if at is None:
+            yield ("ZREM", DUE, name)
+        elif name.startswith("line:"):
+            # A later retry must not put off those whom a freed slot has called.
+            yield ("ZADD", DUE, "LT", _ms(at), name)
+        else:
+            yield ("ZADD", DUE, _ms(at), name)
+
+
+def _lines(draft: Draft) -> Iterator[Command]:
+    for (line, pair), since in draft.lines.items():
+        member = pair_due(pair).removeprefix("pair:")
+        if since is None:
+            yield ("ZREM", line_key(line), member)
+        else:
+            yield ("ZADD", line_key(line), _ms(since), member)
+
+
+@cache
+def _script() -> str:
+    return resources.files("webhook.edge").joinpath("commit.lua").read_text()
+
+
+@cache
+def _script_sha() -> str:
+    return hashlib.sha1(_script().encode(), usedforsecurity=False).hexdigest()
+
+
+def _run_script(
+    client: Any, keys: Sequence[str], words: Sequence[object]
+) -> Any:
+    try:
+        return client.evalsha(_script_sha(), len(keys), *keys, *words)
+    except NoScriptError:
+        return client.eval(_script(), len(keys), *keys, *words)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Unavailable("Redis", str(error) or type(error).__name__) from error
