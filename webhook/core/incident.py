@@ -136,11 +136,13 @@ class Run:
     reason: str = ""
     created_at: datetime
     started_at: datetime | None = None
+    #: When its playbook was begun; until then it has touched nothing.
+    acted_at: datetime | None = None
     #: When Ansible began its first task.
     first_task_at: datetime | None = None
     finished_at: datetime | None = None
     attempt: int
-    #: Fingerprints of the alerts that it acts for.
+    #: Fingerprints of the alerts that it acts for; the one that was decided on comes first.
     alerts: tuple[str, ...]
     checks: tuple[Check, ...] = ()
     probes: tuple[ProbeAnswer, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent, Event
@@ -30,6 +31,7 @@ from webhook.core.target import Target
 RING_AGAIN = timedelta(seconds=30)
 
 NewId = Callable[[], str]
+T = TypeVar("T")
 
 
 def admit(
@@ -103,11 +105,12 @@ def start(draft: Draft, run: Run, *, owner: str, now: datetime) -> Run | None:
     return started
 
 
-def prove(draft: Draft, run: Run, *, until: datetime) -> None:
+def prove(draft: Draft, run: Run, *, until: datetime, now: datetime) -> None:
     """It acted well; whether it helped is for the alerts to say, until then at the latest."""
     proving = replace(run, state=RunState.PROVING)
     draft.put_run(proving)
     _set_run_state(draft, proving)
+    _leave(draft, run, now=now)
     draft.due[run_due(run.id)] = until
 
 
@@ -235,7 +238,7 @@ def _follow(
     new_id: NewId,
 ) -> None:
     if decision.decision is Choice.RUN:
-        _queue(draft, rule, policy, decision, incident, now=now, run_id=new_id())
+        _queue(draft, rule, policy, alert, decision, incident, now=now, run_id=new_id())
     elif decision.decision is Choice.HOLD:
         _wait(draft, decision, incident, alert)
     elif decision.guard != "open_incident":
@@ -263,7 +266,7 @@ def _queue(
         state=RunState.QUEUED,
         created_at=now,
         attempt=incident.attempts + 1,
-        alerts=incident.firing,
+        alerts=tuple(dict.fromkeys([alert.fingerprint, *incident.firing])),
         checks=decision.checks,
     )
     draft.put_run(run)
@@ -368,41 +371,40 @@ def _set_run_state(draft: Draft, run: Run) -> None:
 
 
 def _release(draft: Draft, run: Run, *, acted: bool, now: datetime) -> None:
+    _leave(draft, run, now=now)
     on_pair, on_target = draft.pair(run.pair), draft.target(run.target)
-    of_rule, everything = draft.rule(run.rule), draft.everything
     if on_target.lock == run.id:
         ended = now if acted else on_target.last_finished_at
-        draft.put_target(
-            run.target, replace(on_target, lock=None, last_finished_at=ended)
-        )
+        draft.put_target(run.target, replace(on_target, lock=None, last_finished_at=ended))
+        draft.due[line_due(f"lock|{run.target}")] = now
     if acted:
         draft.put_pair(run.pair, replace(on_pair, last_finished_at=now))
     else:
-        draft.put_pair(
-            run.pair, replace(on_pair, starts=_refund(on_pair.starts, run.created_at))
-        )
-    draft.put_rule(run.rule, _end(of_rule, run, acted=acted))
-    draft.put_everything(_end(everything, run, acted=acted))
-    for line in (f"lock|{run.target}", f"concurrency|{run.rule}", "concurrency"):
+        _refund_all(draft, run, now=now)
+
+
+def _leave(draft: Draft, run: Run, *, now: datetime) -> None:
+    """It no longer counts as under way; whoever waited for its place is due."""
+    of_rule, everything = draft.rule(run.rule), draft.everything
+    draft.put_rule(run.rule, replace(of_rule, active=_without(of_rule.active, run.id)))
+    draft.put_everything(replace(everything, active=_without(everything.active, run.id)))
+    for line in (f"concurrency|{run.rule}", "concurrency"):
         draft.due[line_due(line)] = now
-    if not acted:
-        for line in (f"rate|{run.rule}", "rate"):
-            draft.due[line_due(line)] = now
 
 
-def _end(activity: Activity, run: Run, *, acted: bool) -> Activity:
-    starts = activity.starts if acted else _refund(activity.starts, run.created_at)
-    return Activity(
-        active=tuple(other for other in activity.active if other != run.id),
-        starts=starts,
-    )
+def _refund_all(draft: Draft, run: Run, *, now: datetime) -> None:
+    on_pair, of_rule, everything = draft.pair(run.pair), draft.rule(run.rule), draft.everything
+    draft.put_pair(run.pair, replace(on_pair, starts=_without(on_pair.starts, run.created_at)))
+    draft.put_rule(run.rule, replace(of_rule, starts=_without(of_rule.starts, run.created_at)))
+    draft.put_everything(replace(everything, starts=_without(everything.starts, run.created_at)))
+    for line in (f"rate|{run.rule}", "rate"):
+        draft.due[line_due(line)] = now
 
 
-def _refund(starts: tuple[datetime, ...], claimed_at: datetime) -> tuple[datetime, ...]:
-    left = list(starts)
-    if claimed_at in left:
-        left.remove(claimed_at)
-    return tuple(left)
+def _without(items: tuple[T, ...], item: T) -> tuple[T, ...]:
+    """`items` less one that equals `item`."""
+    at = items.index(item) if item in items else len(items)
+    return items[:at] + items[at + 1 :]
 
 
 def _close_or_reconsider(draft: Draft, run: Run, *, acted: bool, now: datetime) -> None:

@@ -1,0 +1,83 @@
+"""Changes the state and puts it on the record: read, draft, commit, seal; again when someone else was faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from webhook.core.state import Draft, Keys
+from webhook.errors import StateConflict
+from webhook.ports import Batch, IncidentRecord, Ledger, Store
+
+#: Someone else was faster this often in a row: give up, and let the doorbell be rung again.
+PATIENCE = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """The one way in which the state is changed."""
+
+    store: Store
+    ledger: Ledger
+
+    def make(
+        self,
+        keys: Keys,
+        write: Callable[[Draft], T | None],
+        *,
+        id: str,
+        at: datetime,
+        taken: str | None = None,
+    ) -> T | None:
+        """What `write` returned for the draft that became the state; None, and no change, when it returned None.
+
+        `write` is called again, on a fresh draft, whenever someone else was faster. The batch `id` is sealed before
+        this returns.
+
+        Raises:
+            Unavailable: a dependency is away. What was committed is sealed later, by upkeep.
+            StateConflict: too many others write at once; nothing was changed.
+        """
+        for _ in range(PATIENCE):
+            draft = self.read(keys)
+            result = write(draft)
+            if result is None:
+                return None
+            batch = _batch(draft, id=id, at=at)
+            if self.store.commit(draft, batch=batch, taken=taken):
+                self.seal(batch)
+                return result
+        raise StateConflict
+
+    def read(self, keys: Keys) -> Draft:
+        """A draft that holds `keys` and all that they lead to, at one revision."""
+        # Which incident an alert belongs to, and which run an incident has, is known only once they are read.
+        while True:
+            snapshot = self.store.read(keys)
+            pairs = {state.pair for state in snapshot.alerts.values()} | {run.pair for run in snapshot.runs.values()}
+            active = {state.incident.run for state in snapshot.pairs.values() if state.incident}
+            wanted = keys | Keys(pairs=frozenset(pairs), runs=frozenset(run for run in active if run))
+            if wanted == keys:
+                return Draft.of(snapshot)
+            keys = wanted
+
+    def seal(self, batch: Batch) -> None:
+        """Writes a batch to the ledger, then rings for its runs. Doing it twice leaves one trace."""
+        self.ledger.append(batch)
+        self.store.confirm(batch)
+
+
+def _batch(draft: Draft, *, id: str, at: datetime) -> Batch:
+    return Batch(
+        id=id,
+        at=at,
+        events=tuple(draft.events),
+        incidents=tuple(IncidentRecord(incident=i, decision=decision) for i, decision in draft.incidents.values()),
+        runs=tuple(draft.runs[str(name)] for kind, name in draft.touched if kind == "run"),
+        outputs=dict(draft.outputs),
+        doorbells=tuple(draft.doorbells),
+    )
