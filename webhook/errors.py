@@ -64,9 +64,7 @@ class Unavailable(WebhookError):
 
     def __init__(self, dependency: str, words: str = "") -> None:
         self.dependency = dependency
-        super().__init__(
-            f"{dependency} is not available{': ' + words if words else ''}"
-        )
+        super().__init__(f"{dependency} is not available{': ' + words if words else ''}")
 
 
 class AuditBroken(WebhookError):

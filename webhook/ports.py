@@ -115,9 +115,7 @@ class PlaybookResult:
 class PlaybookRunner(Protocol):
     """Runs playbooks; leaves no process and no file behind, however the run ends."""
 
-    def run(
-        self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]
-    ) -> PlaybookResult:
+    def run(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]) -> PlaybookResult:
         """The result of one run; blocks until its whole process tree is gone. Never raises for what Ansible does."""
         ...
 
@@ -129,9 +127,7 @@ class Store(Protocol):
         """What is remembered under `keys`, all of it at one revision."""
         ...
 
-    def commit(
-        self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None
-    ) -> bool:
+    def commit(self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None) -> bool:
         """Whether the draft became the state, as one with its batch in the outbox and `taken` out of the inbox.
 
         False when the revision has moved on: read again, decide again.
@@ -188,6 +184,14 @@ class Ledger(Protocol):
         Raises:
             Unavailable: the database did not take it.
         """
+        ...
+
+
+class History(Protocol):
+    """Remembers runs for good."""
+
+    def unfinished_runs(self) -> list[Run]:
+        """The runs that were queued or begun, and have no end on the record."""
         ...
 
 

@@ -128,9 +128,7 @@ def seal(event: AuditEvent, *, seq: int, previous_hash: str) -> AuditEntry:
     )
 
 
-def seal_all(
-    events: Iterable[AuditEvent], *, seq: int, previous_hash: str
-) -> list[AuditEntry]:
+def seal_all(events: Iterable[AuditEvent], *, seq: int, previous_hash: str) -> list[AuditEntry]:
     """The entries that follow entry `seq`, which has `previous_hash`."""
     entries = []
     for event in events:
@@ -165,9 +163,7 @@ class Break:
     words: str
 
 
-def first_break(
-    entries: Iterable[AuditEntry], *, seq: int = 0, previous_hash: str = GENESIS
-) -> Break | None:
+def first_break(entries: Iterable[AuditEntry], *, seq: int = 0, previous_hash: str = GENESIS) -> Break | None:
     """The first entry that does not follow from the one before it; None when the chain holds."""
     for entry in entries:
         seq += 1
@@ -177,22 +173,14 @@ def first_break(
                 words=f"it is missing; entry {entry.seq} follows entry {seq - 1}",
             )
         if entry.previous_hash != previous_hash:
-            return Break(
-                seq=seq, words="it does not carry the hash of the entry before it"
-            )
+            return Break(seq=seq, words="it does not carry the hash of the entry before it")
         if entry.hash != entry_hash(entry):
             return Break(seq=seq, words="its content does not match its hash")
         previous_hash = entry.hash
     return None
 
 
-def _digest(
-    seq: int, at: str, columns: tuple[str | None, ...], body: str, previous_hash: str
-) -> str:
+def _digest(seq: int, at: str, columns: tuple[str | None, ...], body: str, previous_hash: str) -> str:
     # The columns are a JSON array, so that no two different entries share their bytes.
-    head = json.dumps(
-        (seq, at, *columns, previous_hash), separators=(",", ":"), ensure_ascii=False
-    )
-    return hashlib.sha256(
-        b"%b%b\n%b" % (DOMAIN, head.encode(), body.encode())
-    ).hexdigest()
+    head = json.dumps((seq, at, *columns, previous_hash), separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(b"%b%b\n%b" % (DOMAIN, head.encode(), body.encode())).hexdigest()

@@ -94,9 +94,7 @@ def gather(
     """The facts about `alert`, should `rule` act on `target` now."""
     pair = Pair(rule.name, target.host or "")
     seen = draft.alerts.get(alert.fingerprint)
-    incident = _incident_of(seen, draft) or (
-        draft.pair(pair).incident if target.host else None
-    )
+    incident = _incident_of(seen, draft) or (draft.pair(pair).incident if target.host else None)
     on_pair, on_target, of_rule = (
         draft.pair(pair),
         draft.target(pair.target),
@@ -120,9 +118,7 @@ def gather(
         target_finished_at=on_target.last_finished_at,
         pair_starts=within(on_pair.starts, rule.guards.rate_limit, occasion.now),
         rule_starts=within(of_rule.starts, rule.guards.rule_rate_limit, occasion.now),
-        all_starts=within(
-            draft.everything.starts, policy.limits.rate_limit, occasion.now
-        ),
+        all_starts=within(draft.everything.starts, policy.limits.rate_limit, occasion.now),
         rule_running=len(of_rule.active),
         running=len(draft.everything.active),
     )
@@ -138,9 +134,7 @@ def probe_texts(rule: Rule) -> list[str]:
     return [text for group in texts for text in group if isinstance(text, str)]
 
 
-def within(
-    starts: tuple[datetime, ...], limit: RateLimit | None, now: datetime
-) -> tuple[datetime, ...]:
+def within(starts: tuple[datetime, ...], limit: RateLimit | None, now: datetime) -> tuple[datetime, ...]:
     """The starts that count against `limit` at `now`."""
     if limit is None:
         return ()

@@ -33,9 +33,7 @@ def target(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Chec
     """The alert names exactly one host of the inventory."""
     if evidence.target.host is None:
         return _refuse("target", evidence.target.problem)
-    return _pass(
-        "target", f"{rule.target} names the inventory host {evidence.target.host}"
-    )
+    return _pass("target", f"{rule.target} names the inventory host {evidence.target.host}")
 
 
 def mode(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
@@ -43,15 +41,11 @@ def mode(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     allowed = rule.mode.lower_of(policy.ceiling)
     if allowed is Mode.OBSERVE:
         who = "the rule" if rule.mode is Mode.OBSERVE else "the configuration"
-        return _refuse(
-            "mode", f"{who} says observe: decisions are recorded, nothing is done"
-        )
+        return _refuse("mode", f"{who} says observe: decisions are recorded, nothing is done")
     return _pass("mode", "auto")
 
 
-def max_queue_age(
-    rule: Rule, policy: Policy, alert: Alert, evidence: Evidence
-) -> Check:
+def max_queue_age(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     """The notification is not old news."""
     if evidence.received_at is None:
         return _pass("max_queue_age", "it came due by itself")
@@ -71,13 +65,9 @@ def order(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check
     if seen is None or seen.is_firing or received is None:
         return _pass("order", "no later word on this alert is known")
     if received < seen.received_at:
-        return _refuse(
-            "order", "this alert was reported resolved after this notification came in"
-        )
+        return _refuse("order", "this alert was reported resolved after this notification came in")
     ended = seen.ends_at or seen.received_at
-    is_copy = (
-        evidence.source != seen.source and received - seen.received_at <= LATE_COPY
-    )
+    is_copy = evidence.source != seen.source and received - seen.received_at <= LATE_COPY
     if is_copy and alert.starts_at <= ended:
         return _refuse(
             "order",
@@ -87,9 +77,7 @@ def order(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check
     return _pass("order", "it fires again after it had resolved")
 
 
-def open_incident(
-    rule: Rule, policy: Policy, alert: Alert, evidence: Evidence
-) -> Check:
+def open_incident(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     """One firing gets one run for each step: what is under way, done or used up is not started again."""
     incident = evidence.incident
     if incident is None:
@@ -130,14 +118,10 @@ def lock(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
 
 def cooldown(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     """The last run of this rule on this target is long enough ago."""
-    return _rested(
-        "cooldown", rule.guards.cooldown, evidence.pair_finished_at, evidence.now
-    )
+    return _rested("cooldown", rule.guards.cooldown, evidence.pair_finished_at, evidence.now)
 
 
-def target_cooldown(
-    rule: Rule, policy: Policy, alert: Alert, evidence: Evidence
-) -> Check:
+def target_cooldown(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     """The last run of any rule on this target is long enough ago."""
     return _rested(
         "limits.target_cooldown",
@@ -149,14 +133,10 @@ def target_cooldown(
 
 def rate_limit(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     """This rule may still run on this target."""
-    return _spent(
-        "rate_limit", rule.guards.rate_limit, evidence.pair_starts, evidence.now
-    )
+    return _spent("rate_limit", rule.guards.rate_limit, evidence.pair_starts, evidence.now)
 
 
-def rule_rate_limit(
-    rule: Rule, policy: Policy, alert: Alert, evidence: Evidence
-) -> Check:
+def rule_rate_limit(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     """This rule may still run at all."""
     return _spent(
         "rule_rate_limit",
@@ -166,13 +146,9 @@ def rule_rate_limit(
     )
 
 
-def limits_rate_limit(
-    rule: Rule, policy: Policy, alert: Alert, evidence: Evidence
-) -> Check:
+def limits_rate_limit(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     """Anything may still run."""
-    return _spent(
-        "limits.rate_limit", policy.limits.rate_limit, evidence.all_starts, evidence.now
-    )
+    return _spent("limits.rate_limit", policy.limits.rate_limit, evidence.all_starts, evidence.now)
 
 
 def concurrency(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
@@ -180,9 +156,7 @@ def concurrency(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) ->
     return _room("concurrency", rule.guards.concurrency, evidence.rule_running)
 
 
-def limits_concurrency(
-    rule: Rule, policy: Policy, alert: Alert, evidence: Evidence
-) -> Check:
+def limits_concurrency(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
     """Fewer runs are under way than are allowed."""
     return _room("limits.concurrency", policy.limits.concurrency, evidence.running)
 
@@ -221,9 +195,7 @@ def waiting_line(guard: str, pair: Pair) -> str | None:
 def _after_last_run(rule: Rule, incident: OpenIncident, evidence: Evidence) -> Check:
     last = incident.last_run
     if last is None:
-        return _pass(
-            "open_incident", f"incident {incident.id} is open and nothing was done yet"
-        )
+        return _pass("open_incident", f"incident {incident.id} is open and nothing was done yet")
     ended = f"run {last.id} ended {last.outcome} {_ago(evidence.now - last.finished_at)} ago"
     if last.outcome in (Outcome.FIXED, Outcome.UNPROVED):
         return _refuse(
@@ -249,9 +221,7 @@ def _doing(incident: OpenIncident) -> str:
     return "is running"
 
 
-def _rested(
-    guard: str, rest: timedelta, finished_at: datetime | None, now: datetime
-) -> Check:
+def _rested(guard: str, rest: timedelta, finished_at: datetime | None, now: datetime) -> Check:
     if not rest:
         return _pass(guard, "no cooldown is set")
     if finished_at is None:
@@ -263,14 +233,10 @@ def _rested(
     return _pass(guard, f"{ended}, longer than {format_duration(rest)}")
 
 
-def _spent(
-    guard: str, limit: RateLimit | None, starts: tuple[datetime, ...], now: datetime
-) -> Check:
+def _spent(guard: str, limit: RateLimit | None, starts: tuple[datetime, ...], now: datetime) -> Check:
     if limit is None:
         return _pass(guard, "no limit is set")
-    spent = (
-        f"{len(starts)} of {limit.count} runs in {format_duration(limit.per)} are used"
-    )
+    spent = f"{len(starts)} of {limit.count} runs in {format_duration(limit.per)} are used"
     if len(starts) < limit.count:
         return _pass(guard, spent)
     free = starts[-limit.count] + limit.per
@@ -281,9 +247,7 @@ def _room(guard: str, limit: int | None, running: int) -> Check:
     if limit is None:
         return _pass(guard, "no limit is set")
     if running >= limit:
-        return _hold(
-            guard, f"{running} of {limit} runs are under way; it waits for one to end"
-        )
+        return _hold(guard, f"{running} of {limit} runs are under way; it waits for one to end")
     return _pass(guard, f"{running} of {limit} runs are under way")
 
 

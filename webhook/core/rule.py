@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from webhook.core.matcher import Matcher, all_match
 
@@ -133,14 +134,10 @@ def first_match(rules: Sequence[Rule], labels: Mapping[str, str]) -> Rule | None
     return next((rule for rule in rules if all_match(rule.match, labels)), None)
 
 
-_PLACEHOLDER = re.compile(
-    r"\$(target\b|(labels|annotations)\.([A-Za-z_][A-Za-z0-9_]*))"
-)
+_PLACEHOLDER = re.compile(r"\$(target\b|(labels|annotations)\.([A-Za-z_][A-Za-z0-9_]*))")
 
 
-def missing_names(
-    value: object, *, labels: Mapping[str, str], annotations: Mapping[str, str]
-) -> tuple[str, ...]:
+def missing_names(value: object, *, labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[str, ...]:
     """The placeholders in `value` for which the alert has nothing, as they are written, in order, once each."""
     sources = {"labels": labels, "annotations": annotations}
     names = (m for text in _texts(value) for m in _PLACEHOLDER.finditer(text) if m[2])
@@ -171,25 +168,29 @@ def filled(
         tainted = any(match[2] for match in _PLACEHOLDER.finditer(value))
         return Untrusted(text) if tainted else text
     if isinstance(value, Mapping):
-        return {
-            key: filled(item, target=target, labels=labels, annotations=annotations)
-            for key, item in value.items()
-        }
+        return {key: filled(item, target=target, labels=labels, annotations=annotations) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [
-            filled(item, target=target, labels=labels, annotations=annotations)
-            for item in value
-        ]
+        return [filled(item, target=target, labels=labels, annotations=annotations) for item in value]
     return value
+
+
+def filled_probe(probe: Probe, *, target: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Probe:
+    """The probe with every placeholder in its texts replaced."""
+
+    def fill(value: object) -> Any:
+        new = filled(value, target=target, labels=labels, annotations=annotations)
+        return tuple(new) if isinstance(new, list) else new
+
+    kind = probe.kind
+    # A pattern is the rule's author's alone: a stranger's words in it would be one.
+    names = [field.name for field in fields(kind) if field.name != "body_regex"]
+    changed: dict[str, Any] = {name: fill(getattr(kind, name)) for name in names}
+    return replace(probe, kind=replace(kind, **changed))
 
 
 def placeholders(value: object) -> tuple[str, ...]:
     """Every placeholder in `value` as it is written, in order, once each."""
-    return tuple(
-        dict.fromkeys(
-            m[0] for text in _texts(value) for m in _PLACEHOLDER.finditer(text)
-        )
-    )
+    return tuple(dict.fromkeys(m[0] for text in _texts(value) for m in _PLACEHOLDER.finditer(text)))
 
 
 def _texts(value: object) -> Sequence[str]:

@@ -161,9 +161,7 @@ class Draft:
         self.pairs[pair] = state
         self.touched.add(("pair", pair))
 
-    def put_incident(
-        self, incident: Incident, decision: Decision | None = None
-    ) -> None:
+    def put_incident(self, incident: Incident, decision: Decision | None = None) -> None:
         """Remember an incident; once resolved, its pair is free for the next."""
         known = self.incidents.get(incident.id, (incident, None))[1]
         self.incidents[incident.id] = (incident, decision or known)

@@ -49,9 +49,7 @@ def admit(
     decision = decide(rule, policy, alert, evidence)
     incident = None
     if target.host is not None and decision.guard != "order":
-        incident = _join(
-            draft, rule, alert, target.host, occasion=occasion, new_id=new_id
-        )
+        incident = _join(draft, rule, alert, target.host, occasion=occasion, new_id=new_id)
     _record_decision(draft, rule, alert, evidence, decision, incident)
     if incident is not None:
         _follow(
@@ -80,9 +78,7 @@ def clear(draft: Draft, alert: Alert, *, occasion: Occasion) -> bool:
     incident = draft.pair(seen.pair).incident
     if incident is None or incident.id != seen.incident:
         return True
-    incident = replace(
-        incident, firing=tuple(f for f in incident.firing if f != alert.fingerprint)
-    )
+    incident = replace(incident, firing=tuple(f for f in incident.firing if f != alert.fingerprint))
     draft.put_incident(incident)
     if not incident.firing:
         _all_clear(draft, incident, now=occasion.now)
@@ -95,9 +91,7 @@ def start(draft: Draft, run: Run, *, owner: str, now: datetime) -> Run | None:
         return None
     incident = draft.pair(run.pair).incident
     firing = incident.firing if incident else run.alerts
-    started = replace(
-        run, state=RunState.RUNNING, owner=owner, started_at=now, alerts=firing
-    )
+    started = replace(run, state=RunState.RUNNING, owner=owner, started_at=now, alerts=firing)
     draft.put_run(started)
     _set_run_state(draft, started)
     draft.due[run_due(run.id)] = None
@@ -114,13 +108,9 @@ def prove(draft: Draft, run: Run, *, until: datetime, now: datetime) -> None:
     draft.due[run_due(run.id)] = until
 
 
-def finish(
-    draft: Draft, run: Run, outcome: Outcome, *, reason: str, now: datetime
-) -> Run:
+def finish(draft: Draft, run: Run, outcome: Outcome, *, reason: str, now: datetime) -> Run:
     """The finished run; its claim is free, and whoever waited for it is due."""
-    finished = replace(
-        run, state=RunState.FINISHED, outcome=outcome, reason=reason, finished_at=now
-    )
+    finished = replace(run, state=RunState.FINISHED, outcome=outcome, reason=reason, finished_at=now)
     acted = _acted(run, outcome)
     draft.put_run(finished)
     draft.due[run_due(run.id)] = None
@@ -132,9 +122,7 @@ def finish(
 
 def _acted(run: Run, outcome: Outcome) -> bool:
     # A run that never touched its target spends no token, starts no cooldown and uses up no attempt.
-    return outcome is not Outcome.NOT_NEEDED and not (
-        outcome is Outcome.CANCELLED and run.started_at is None
-    )
+    return outcome is not Outcome.NOT_NEEDED and not (outcome is Outcome.CANCELLED and run.started_at is None)
 
 
 def _join(
@@ -151,20 +139,12 @@ def _join(
     incident = draft.pair(pair).incident
     if seen is not None and seen.is_firing and seen.pair != pair:
         other = draft.pair(seen.pair).incident
-        incident = (
-            other if other is not None and other.id == seen.incident else incident
-        )
+        incident = other if other is not None and other.id == seen.incident else incident
     if incident is None:
         incident = _open(draft, pair, alert, occasion=occasion, new_id=new_id)
     if alert.fingerprint not in incident.firing:
-        known = (
-            incident.alerts
-            if alert.fingerprint in incident.alerts
-            else (*incident.alerts, alert.fingerprint)
-        )
-        incident = replace(
-            incident, firing=(*incident.firing, alert.fingerprint), alerts=known
-        )
+        known = incident.alerts if alert.fingerprint in incident.alerts else (*incident.alerts, alert.fingerprint)
+        incident = replace(incident, firing=(*incident.firing, alert.fingerprint), alerts=known)
         draft.put_incident(incident)
     state = AlertState(
         alert=alert,
@@ -179,9 +159,7 @@ def _join(
     return incident
 
 
-def _open(
-    draft: Draft, pair: Pair, alert: Alert, *, occasion: Occasion, new_id: NewId
-) -> Incident:
+def _open(draft: Draft, pair: Pair, alert: Alert, *, occasion: Occasion, new_id: NewId) -> Incident:
     incident = Incident(
         id=new_id(),
         rule=pair.rule,
@@ -249,6 +227,7 @@ def _queue(
     draft: Draft,
     rule: Rule,
     policy: Policy,
+    alert: Alert,
     decision: Decision,
     incident: Incident,
     *,
@@ -286,32 +265,22 @@ def _queue(
     draft.doorbells.append(run.id)
 
 
-def _claim(
-    draft: Draft, rule: Rule, policy: Policy, run: Run, *, now: datetime
-) -> None:
+def _claim(draft: Draft, rule: Rule, policy: Policy, run: Run, *, now: datetime) -> None:
     on_pair, on_target = draft.pair(run.pair), draft.target(run.target)
     draft.put_pair(
         run.pair,
         replace(on_pair, starts=_spend(on_pair.starts, rule.guards.rate_limit, now)),
     )
     draft.put_target(run.target, replace(on_target, lock=run.id))
-    draft.put_rule(
-        run.rule, _begin(draft.rule(run.rule), run, rule.guards.rule_rate_limit, now)
-    )
+    draft.put_rule(run.rule, _begin(draft.rule(run.rule), run, rule.guards.rule_rate_limit, now))
     draft.put_everything(_begin(draft.everything, run, policy.limits.rate_limit, now))
 
 
-def _begin(
-    activity: Activity, run: Run, limit: RateLimit | None, now: datetime
-) -> Activity:
-    return Activity(
-        active=(*activity.active, run.id), starts=_spend(activity.starts, limit, now)
-    )
+def _begin(activity: Activity, run: Run, limit: RateLimit | None, now: datetime) -> Activity:
+    return Activity(active=(*activity.active, run.id), starts=_spend(activity.starts, limit, now))
 
 
-def _spend(
-    starts: tuple[datetime, ...], limit: RateLimit | None, now: datetime
-) -> tuple[datetime, ...]:
+def _spend(starts: tuple[datetime, ...], limit: RateLimit | None, now: datetime) -> tuple[datetime, ...]:
     return () if limit is None else (*within(starts, limit, now), now)
 
 
@@ -323,25 +292,15 @@ def _wait(draft: Draft, decision: Decision, incident: Incident, alert: Alert) ->
     draft.due[pair_due(pair)] = None if line else decision.retry_at
     if line and decision.retry_at:
         due = draft.due.get(line_due(line))
-        draft.due[line_due(line)] = (
-            min(due, decision.retry_at) if due else decision.retry_at
-        )
+        draft.due[line_due(line)] = min(due, decision.retry_at) if due else decision.retry_at
 
 
 def _is_older(alert: Alert, seen: AlertState, occasion: Occasion) -> bool:
     # A notification that overtook this one, or a peer's copy of a resolve that a newer firing has outdated.
-    if (
-        occasion.received_at is not None
-        and occasion.received_at < seen.received_at
-        and occasion.source == seen.source
-    ):
+    if occasion.received_at is not None and occasion.received_at < seen.received_at and occasion.source == seen.source:
         return True
     ended = alert.ends_at
-    return (
-        occasion.source != seen.source
-        and ended is not None
-        and ended < seen.alert.starts_at
-    )
+    return occasion.source != seen.source and ended is not None and ended < seen.alert.starts_at
 
 
 def _all_clear(draft: Draft, incident: Incident, *, now: datetime) -> None:

@@ -5,16 +5,18 @@ SQLite in the storage path by default, PostgreSQL by URL. What an entry means is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Index,
@@ -25,13 +27,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     create_engine,
     event,
     func,
     insert,
+    or_,
     select,
     text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from webhook.core.audit import (
@@ -45,7 +50,7 @@ from webhook.core.audit import (
     timestamp,
 )
 from webhook.core.incident import Run, RunState
-from webhook.errors import NotFound, Unavailable, WebhookError
+from webhook.errors import NotFound, Unavailable
 from webhook.ports import Batch, IncidentRecord
 
 metadata = MetaData()
@@ -121,12 +126,55 @@ runs = Table(
     Index("runs_incident", "incident"),
 )
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A table as people list it."""
+
+    table: Table
+    singular: str
+    key: str
+    time: str
+    #: Columns that may be filtered by.
+    filters: tuple[str, ...]
+
+    @property
+    def key_is_time(self) -> bool:
+        """Whether rows were numbered in the order of time."""
+        return self.key == "seq"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some rows, and what to ask for the next ones with; None on the last page."""
+
+    rows: list[dict[str, Any]]
+    next: str | None
+
+
+LISTINGS: Mapping[str, Listing] = {
+    "incidents": Listing(
+        table=incidents, singular="incident", key="id", time="opened_at", filters=("rule", "target", "state")
+    ),
+    "runs": Listing(
+        table=runs,
+        singular="run",
+        key="id",
+        time="created_at",
+        filters=("rule", "target", "state", "outcome", "incident"),
+    ),
+    "audit": Listing(
+        table=audit,
+        singular="audit entry",
+        key="seq",
+        time="at",
+        filters=("event", "actor", "incident", "run", "rule", "target", "alertname", "decision", "outcome"),
+    ),
+}
+
+_RUN = TypeAdapter(Run)
+
 #: Any number; the same in every process that appends to one PostgreSQL.
 _APPEND_LOCK = 0x616D656E64
-
-
-class SchemaTooNew(WebhookError):
-    """The database was written by a newer alertmend; this one would not understand it."""
 
 
 def open_engine(url: str) -> Engine:
@@ -136,9 +184,7 @@ def open_engine(url: str) -> Engine:
     """
     if url.startswith(("postgres://", "postgresql://")):
         url = "postgresql+psycopg://" + url.partition("://")[2]
-        return create_engine(
-            url, pool_pre_ping=True, connect_args={"connect_timeout": 5}
-        )
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
     engine = create_engine(url, connect_args={"timeout": 10})
 
     @event.listens_for(engine, "connect")
@@ -165,18 +211,14 @@ class SqlLedger:
     def append(self, batch: Batch) -> None:
         """Seals the batch in one transaction; a batch that is there already changes nothing."""
         with _answering(), self._write() as connection:
-            if connection.execute(
-                select(batches.c.id).where(batches.c.id == batch.id)
-            ).first():
+            if connection.execute(select(batches.c.id).where(batches.c.id == batch.id)).first():
                 return
             seq, previous_hash = _head(connection)
             events = [_plain(entry) for entry in batch.events]
             entries = seal_all(events, seq=seq, previous_hash=previous_hash)
             if entries:
                 connection.execute(insert(audit), [_row(entry) for entry in entries])
-            connection.execute(
-                insert(batches), {"id": batch.id, "last_seq": seq + len(entries)}
-            )
+            connection.execute(insert(batches), {"id": batch.id, "last_seq": seq + len(entries)})
             _upsert(
                 connection,
                 incidents,
@@ -195,12 +237,7 @@ class SqlLedger:
         """Every entry after a seq, in order, read in portions."""
         while True:
             with _answering(), self.engine.connect() as connection:
-                query = (
-                    select(audit)
-                    .where(audit.c.seq > after)
-                    .order_by(audit.c.seq)
-                    .limit(step)
-                )
+                query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(step)
                 portion = [_entry(row) for row in connection.execute(query).mappings()]
             yield from portion
             if len(portion) < step:
@@ -211,26 +248,47 @@ class SqlLedger:
         """The first entry at which the chain breaks; None when it holds."""
         return first_break(self.entries())
 
-    def unfinished_runs(self) -> list[dict[str, Any]]:
-        """The rows of runs that were started, or are to be, and have no end."""
-        with _answering(), self.engine.connect() as connection:
-            query = select(runs).where(runs.c.state != RunState.FINISHED.value)
-            return [dict(row) for row in connection.execute(query).mappings()]
+    def unfinished_runs(self) -> list[Run]:
+        """The runs that were queued or begun, and have no end on the record."""
+        query = select(runs.c.body).where(runs.c.state != RunState.FINISHED.value)
+        return [_RUN.validate_json(row["body"]) for row in self.rows(query)]
 
     def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         """What a query finds."""
         with _answering(), self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def row(self, table: Table, key: str, value: object) -> dict[str, Any]:
+    def page(self, listing: Listing, *, filters: Mapping[str, str], limit: int, cursor: str | None) -> Page:
+        """One page of a listing, newest first, of the rows in which every filtered column has its value.
+
+        The filters `since` and `until` bound the time, as text in the ledger's spelling.
+        """
+        table, time, key = listing.table, listing.table.c[listing.time], listing.table.c[listing.key]
+        query = select(table).order_by(*dict.fromkeys([key.desc()] if listing.key_is_time else [time.desc(), key.desc()]))
+        for name, value in filters.items():
+            if name in ("since", "until"):
+                query = query.where(time >= value if name == "since" else time < value)
+            else:
+                query = query.where(table.c[name] == value)
+        if cursor is not None:
+            query = query.where(_after(listing, cursor))
+        found = self.rows(query.limit(limit + 1))
+        rows = found[:limit]
+        following = _cursor(listing, rows[-1]) if len(found) > limit else None
+        return Page(rows=rows, next=following)
+
+    def one(self, listing: Listing, value: str) -> dict[str, Any]:
         """One row, whole.
 
         Raises:
             NotFound: there is none.
         """
-        found = self.rows(select(table).where(table.c[key] == value))
+        key = listing.table.c[listing.key]
+        if listing.key_is_time and not (value.isascii() and value.isdigit() and len(value) < 19):
+            raise NotFound(f"there is no {listing.singular} {value!r}")
+        found = self.rows(select(listing.table).where(key == (int(value) if listing.key_is_time else value)))
         if not found:
-            raise NotFound(f"there is no {value} in {table.name}")
+            raise NotFound(f"there is no {listing.singular} {value!r}")
         return found[0]
 
     def ping(self) -> None:
@@ -241,9 +299,7 @@ class SqlLedger:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         with (
-            self.engine.connect().execution_options(
-                alertmend_writes=True
-            ) as connection,
+            self.engine.connect().execution_options(alertmend_writes=True) as connection,
             connection.begin(),
         ):
             if connection.dialect.name == "postgresql":
@@ -253,9 +309,7 @@ class SqlLedger:
 
 
 def _head(connection: Connection) -> tuple[int, str]:
-    last = connection.execute(
-        select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
-    ).first()
+    last = connection.execute(select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).first()
     return (last.seq, last.hash) if last else (0, GENESIS)
 
 
@@ -287,9 +341,7 @@ def _incident_row(record: IncidentRecord) -> dict[str, Any]:
         "resolved_by": incident.resolved_by,
         "alerts": canonical(incident.alerts),
         "runs": canonical(incident.runs),
-        "decision": canonical(to_jsonable_python(record.decision))
-        if record.decision
-        else None,
+        "decision": canonical(to_jsonable_python(record.decision)) if record.decision else None,
     }
 
 
@@ -321,8 +373,6 @@ def _upsert(
     """Insert or replace; a column in `keep` is left as it is where the new value is null."""
     if not rows:
         return
-    from sqlalchemy.dialects import postgresql, sqlite
-
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
     new = {
@@ -332,9 +382,7 @@ def _upsert(
         for column in table.columns
         if not column.primary_key
     }
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["id"], set_=new), rows
-    )
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=new), rows)
 
 
 @contextmanager
@@ -344,3 +392,16 @@ def _answering() -> Iterator[None]:
     except (DBAPIError, SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         raise Unavailable("the audit database", str(cause).splitlines()[0]) from error
+
+
+def _after(listing: Listing, cursor: str) -> ColumnElement[bool]:
+    key = listing.table.c[listing.key]
+    if listing.key_is_time:
+        return key < int(cursor) if cursor.isdigit() else key < 0
+    at, _, id = cursor.partition("|")
+    time = listing.table.c[listing.time]
+    return or_(time < at, and_(time == at, key < id))
+
+
+def _cursor(listing: Listing, row: Mapping[str, Any]) -> str:
+    return str(row["seq"]) if listing.key_is_time else f"{row[listing.time]}|{row[listing.key]}"

@@ -19,9 +19,7 @@ VALUE_LIMIT_BYTES = 64 * 1024
 CUT_MARK = " [cut by alertmend]"
 
 #: What can end a line, move a cursor or turn text around: C0 except tab and newline, DEL, C1, bidirectional controls.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +74,7 @@ def parse(body: bytes | str, *, id: str, received_at: datetime) -> Notification:
     except ValidationError as error:
         raise PayloadError(_explain(body, error)) from None
     if wire.version != "4":
-        raise PayloadError(
-            f"version {wire.version[:20]!r} of the webhook's format is not known; alertmend reads '4'"
-        )
+        raise PayloadError(f"version {wire.version[:20]!r} of the webhook's format is not known; alertmend reads '4'")
     return Notification(
         id=id,
         received_at=received_at,
@@ -108,9 +104,7 @@ def _alert(wire: _WireAlert) -> Alert:
         annotations=_cleaned(wire.annotations),
         starts_at=_aware(wire.startsAt),
         # Go's zero time stands for "has not ended".
-        ends_at=None
-        if wire.endsAt is None or wire.endsAt.year <= 1
-        else _aware(wire.endsAt),
+        ends_at=None if wire.endsAt is None or wire.endsAt.year <= 1 else _aware(wire.endsAt),
         fingerprint=clean(wire.fingerprint)[:64],
     )
 
@@ -126,9 +120,7 @@ def _aware(at: datetime) -> datetime:
 def _explain(body: bytes | str, error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
-        return (
-            f"the body is not JSON ({first['msg']}). {_CUSTOM[0].upper()}{_CUSTOM[1:]}"
-        )
+        return f"the body is not JSON ({first['msg']}). {_CUSTOM[0].upper()}{_CUSTOM[1:]}"
     if not _is_envelope(body):
         return _CUSTOM
     place = ".".join(str(part) for part in first["loc"])

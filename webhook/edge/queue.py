@@ -90,9 +90,7 @@ def make_message(app: Celery) -> Callable[[Doorbell], tuple[str, bytes]]:
 
     @cache
     def template(errand: Errand) -> dict[str, Any]:
-        message = app.amqp.as_task_v2(
-            "", task_name(errand), args=(), kwargs={}, argsrepr="", kwargsrepr="{}"
-        )
+        message = app.amqp.as_task_v2("", task_name(errand), args=(), kwargs={}, argsrepr="", kwargsrepr="{}")
         content_type, content_encoding, _ = dumps([], serializer="json")
         return {
             "content-encoding": content_encoding,

@@ -124,18 +124,12 @@ class RedisStore:
         revision, everything = next(values), next(values)
         alerts, pairs, on_targets, of_rules, runs = (
             # The names lead, so that each group takes exactly its own values off the one answer.
-            {
-                name: adapter.validate_json(value)
-                for (name, _), value in zip(group, values, strict=False)
-                if value
-            }
+            {name: adapter.validate_json(value) for (name, _), value in zip(group, values, strict=False) if value}
             for adapter, group in groups
         )
         return Snapshot(
             revision=int(revision or 0),
-            everything=_ACTIVITY.validate_json(everything)
-            if everything
-            else Activity(),
+            everything=_ACTIVITY.validate_json(everything) if everything else Activity(),
             alerts=alerts,
             pairs=pairs,
             targets=on_targets,
@@ -143,9 +137,7 @@ class RedisStore:
             runs=runs,
         )
 
-    def commit(
-        self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None
-    ) -> bool:
+    def commit(self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None) -> bool:
         """Whether the draft became the state, as one with its batch in the outbox and `taken` out of the inbox.
 
         False when someone else was faster: read again, decide again.
@@ -169,9 +161,7 @@ class RedisStore:
     def waiting_since(self, before: datetime, *, limit: int) -> list[str]:
         """The oldest notifications that came in before a time."""
         with _answering():
-            found = self.client.zrange(
-                ARRIVALS, "-inf", _ms(before), byscore=True, offset=0, num=limit
-            )
+            found = self.client.zrange(ARRIVALS, "-inf", _ms(before), byscore=True, offset=0, num=limit)
         return [name.decode() for name in found]
 
     def unconfirmed(self, *, limit: int) -> list[Batch]:
@@ -186,9 +176,7 @@ class RedisStore:
         with _answering(), self.client.pipeline(transaction=True) as pipe:
             pipe.hdel(OUTBOX, batch.id)
             for run in batch.doorbells:
-                queue, message = self.message(
-                    Doorbell(errand=Errand.EXECUTE, about=run)
-                )
+                queue, message = self.message(Doorbell(errand=Errand.EXECUTE, about=run))
                 pipe.lpush(queue, message)
             pipe.execute()
 
@@ -202,9 +190,7 @@ class RedisStore:
     def take_due(self, now: datetime, *, again_at: datetime, limit: int) -> list[str]:
         """What is due, earliest first; each stays on the list for `again_at`, until someone has dealt with it."""
         with _answering():
-            found = self.client.zrange(
-                DUE, "-inf", _ms(now), byscore=True, offset=0, num=limit
-            )
+            found = self.client.zrange(DUE, "-inf", _ms(now), byscore=True, offset=0, num=limit)
             if found:
                 self.client.zadd(DUE, dict.fromkeys(found, _ms(again_at)), xx=True)
         return [name.decode() for name in found]
@@ -316,18 +302,14 @@ class RedisInbox:
                     if not stored.done():
                         stored.set_result(None)
 
-    async def _store(
-        self, group: Sequence[tuple[str, Envelope, asyncio.Future[None]]]
-    ) -> None:
+    async def _store(self, group: Sequence[tuple[str, Envelope, asyncio.Future[None]]]) -> None:
         bodies: dict[str, bytes] = {}
         arrivals: dict[str, int] = {}
         messages: dict[str, list[bytes]] = {}
         for notification, envelope, _ in group:
             bodies[notification] = _ENVELOPE.dump_json(envelope)
             arrivals[notification] = _ms(envelope.received_at)
-            queue, message = self._message(
-                Doorbell(errand=Errand.INTAKE, about=notification)
-            )
+            queue, message = self._message(Doorbell(errand=Errand.INTAKE, about=notification))
             messages.setdefault(queue, []).append(message)
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.hset(INBOX, mapping=bodies)
@@ -351,28 +333,18 @@ def _records(draft: Draft) -> Iterator[Command]:
                 assert isinstance(name, Pair)
                 yield _set(pair_key(name), _PAIR.dump_json(draft.pairs[name]))
             case "target":
-                yield _set(
-                    target_key(str(name)), _TARGET.dump_json(draft.targets[str(name)])
-                )
+                yield _set(target_key(str(name)), _TARGET.dump_json(draft.targets[str(name)]))
             case "rule":
-                yield _set(
-                    rule_key(str(name)), _ACTIVITY.dump_json(draft.rules[str(name)])
-                )
+                yield _set(rule_key(str(name)), _ACTIVITY.dump_json(draft.rules[str(name)]))
             case "run":
                 run = draft.runs[str(name)]
-                yield _set(
-                    run_key(run.id), _RUN.dump_json(run), forget=run.outcome is not None
-                )
+                yield _set(run_key(run.id), _RUN.dump_json(run), forget=run.outcome is not None)
             case _:
                 yield _set(EVERYTHING, _ACTIVITY.dump_json(draft.everything))
 
 
 def _set(key: str, value: bytes, *, forget: bool = False) -> Command:
-    return (
-        ("SET", key, value, "EX", int(FORGET_AFTER.total_seconds()))
-        if forget
-        else ("SET", key, value)
-    )
+    return ("SET", key, value, "EX", int(FORGET_AFTER.total_seconds())) if forget else ("SET", key, value)
 
 
 def _due(draft: Draft) -> Iterator[Command]:
@@ -405,9 +377,7 @@ def _script_sha() -> str:
     return hashlib.sha1(_script().encode(), usedforsecurity=False).hexdigest()
 
 
-def _run_script(
-    client: Any, keys: Sequence[str], words: Sequence[object]
-) -> Any:
+def _run_script(client: Any, keys: Sequence[str], words: Sequence[object]) -> Any:
     try:
         return client.evalsha(_script_sha(), len(keys), *keys, *words)
     except NoScriptError:

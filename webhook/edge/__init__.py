@@ -1,0 +1,1 @@
+"""What alertmend touches: each module wraps exactly one outside thing."""

@@ -1,0 +1,39 @@
+"""Brings the ledger's database to the schema that this version knows, and refuses a newer one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from webhook.errors import Unavailable, WebhookError
+
+
+class SchemaTooNew(WebhookError):
+    """The database was written by a newer alertmend; install that version, or give this one another database."""
+
+
+def migrate(engine: Engine) -> None:
+    """The schema is up to date when this returns; nothing in the log is changed.
+
+    Raises:
+        SchemaTooNew: a newer alertmend was here.
+        Unavailable: the database does not answer.
+    """
+    settings = Config()
+    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    try:
+        with engine.connect().execution_options(alertmend_writes=True) as connection, connection.begin():
+            found = MigrationContext.configure(connection).get_current_revision()
+            known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
+            if found is not None and found not in known:
+                raise SchemaTooNew
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, "head")
+    except SQLAlchemyError as error:
+        raise Unavailable("the audit database", str(getattr(error, "orig", None) or error).splitlines()[0]) from error

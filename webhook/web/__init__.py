@@ -1,0 +1,1 @@
+"""What alertmend answers over HTTP."""

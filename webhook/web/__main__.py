@@ -1,0 +1,96 @@
+"""The web process: `python -m webhook.web`, started by `alertmend serve`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from webhook import telemetry
+from webhook.edge.configfile import read_config
+from webhook.edge.webconfig import WebConfig, read_web_config
+from webhook.errors import ConfigError
+from webhook.process import end_with_parent
+from webhook.web.app import make_app
+from webhook.web.auth import Authenticator, uvicorn_tls
+from webhook.wiring import build_inbox, open_ledger
+
+log = structlog.get_logger()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve HTTP until a SIGTERM; the exit status."""
+    arguments = _arguments(argv)
+    telemetry.configure(format=arguments.log_format, level=arguments.log_level, role="web")
+    if arguments.parent:
+        end_with_parent(arguments.parent)
+    try:
+        server = _server(arguments)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    server.run()
+    return 0 if server.started else 3
+
+
+def _server(arguments: argparse.Namespace) -> uvicorn.Server:
+    config = read_config(arguments.config_file)
+    web_config: WebConfig | None = read_web_config(arguments.web_config_file) if arguments.web_config_file else None
+    inbox = build_inbox(config, arguments.storage_path)
+    limit = {"max_body_bytes": config.max_body_bytes}
+    app = make_app(
+        authenticator=Authenticator(web_config),
+        put=inbox.put,
+        ping=inbox.ping,
+        ledger=open_ledger(config, arguments.storage_path),
+        max_body_bytes=lambda: limit["max_body_bytes"],
+    )
+    _reload_on_hangup(arguments.config_file, limit)
+    host, _, port = arguments.listen_address.rpartition(":")
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host.strip("[]"),
+            port=int(port),
+            loop="uvloop",
+            http="httptools",
+            lifespan="off",
+            # It costs a quarter of what can be taken, and the audit log says more.
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            **(uvicorn_tls(web_config) if web_config else {}),
+        )
+    )
+
+
+def _reload_on_hangup(file: Path, limit: dict[str, int]) -> None:
+    def reload() -> None:
+        try:
+            limit["max_body_bytes"] = read_config(file).max_body_bytes
+        except ConfigError as error:
+            log.error("the configuration is kept as it was", action="reload", problems=len(error.problems))
+
+    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload).start())
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m webhook.web", description=__doc__)
+    parser.add_argument("--config.file", dest="config_file", type=Path, required=True)
+    parser.add_argument("--storage.path", dest="storage_path", type=Path, required=True)
+    parser.add_argument("--web.listen-address", dest="listen_address", default="127.0.0.1:9480")
+    parser.add_argument("--web.config.file", dest="web_config_file", type=Path)
+    parser.add_argument("--log.format", dest="log_format", default="logfmt")
+    parser.add_argument("--log.level", dest="log_level", default="info")
+    parser.add_argument("--parent", type=int, default=0)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Rows and errors as the JSON that the API promises, and the one place where errors become HTTP statuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from webhook.errors import (
+    AccessDenied,
+    ConfigError,
+    NotAuthenticated,
+    NotFound,
+    PayloadError,
+    PayloadTooLarge,
+    StateConflict,
+    Unavailable,
+    WebhookError,
+)
+
+#: The first that fits counts.
+STATUS: tuple[tuple[type[WebhookError], int], ...] = (
+    (NotAuthenticated, 401),
+    (AccessDenied, 403),
+    (NotFound, 404),
+    (StateConflict, 409),
+    (PayloadTooLarge, 413),
+    (PayloadError, 400),
+    (ConfigError, 400),
+    (Unavailable, 503),
+)
+
+
+def status_of(error: WebhookError) -> int:
+    """The HTTP status of an error."""
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+def error_answer(_: Request, error: Exception) -> Response:
+    """What went wrong, in words; Alertmanager writes them to its log."""
+    assert isinstance(error, WebhookError)
+    status = status_of(error)
+    headers = {"WWW-Authenticate": 'Basic realm="alertmend", Bearer'} if status == 401 else {}
+    return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
+
+
+def incident(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An incident as the API shows it."""
+    decoded = {name: json.loads(row[name]) if row[name] else None for name in ("alerts", "runs", "decision")}
+    return {**row, **decoded}
+
+
+def run(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as the API shows it."""
+    found: dict[str, Any] = json.loads(row["body"])
+    return found
+
+
+def audit(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An audit entry as the API shows it; its body is the JSON that was sealed."""
+    return {**row, "body": json.loads(row["body"])}
+
+
+SHOWN = {"incidents": incident, "runs": run, "audit": audit}

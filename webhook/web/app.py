@@ -1,0 +1,72 @@
+"""The web application: a list of routes and a map of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from webhook.edge.ledger import SqlLedger
+from webhook.errors import WebhookError
+from webhook.web.answers import error_answer
+from webhook.web.api import Listed, One, Output, Verified
+from webhook.web.auth import Authenticator
+from webhook.web.health import Ready, alive
+from webhook.web.receiver import Put, Receiver
+
+RECEIVER_PATH = "/api/v1/alertmanager"
+
+
+def make_app(
+    *,
+    authenticator: Authenticator,
+    put: Put,
+    ping: Callable[[], Awaitable[None]],
+    ledger: SqlLedger,
+    max_body_bytes: Callable[[], int],
+) -> Starlette:
+    """The application over its dependencies."""
+    ready = _endpoint(Ready(ping=ping))
+    receiver = _endpoint(Receiver(authenticator=authenticator, put=put, max_body_bytes=max_body_bytes))
+    shared = {"ledger": ledger, "authenticator": authenticator}
+    app = Starlette(
+        routes=[
+            # Both spellings are served: a redirect would turn Alertmanager's POST into a GET and lose it.
+            Route(RECEIVER_PATH, receiver, methods=["POST"]),
+            Route(f"{RECEIVER_PATH}/", receiver, methods=["POST"]),
+            *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
+            *(Route(path, ready) for path in ("/readyz", "/-/ready", "/startupz")),
+            Route("/api/v1/audit/verify", _endpoint(Verified(**shared))),
+            Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(**shared))),
+            *(Route(f"/api/v1/{kind}", _endpoint(Listed(kind=kind, **shared))) for kind in _KINDS),
+            *(Route(f"/api/v1/{kind}/{{id}}", _endpoint(One(kind=kind, **shared))) for kind in _KINDS),
+        ],
+        exception_handlers={WebhookError: error_answer, 404: _no_route, 405: _no_method},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+_KINDS = ("incidents", "runs", "audit")
+
+
+def _endpoint(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    # Starlette takes an object that can be called for a whole ASGI application; a function it takes for an endpoint.
+    async def endpoint(request: Request) -> Response:
+        return await answer(request)
+
+    return endpoint
+
+
+async def _no_route(request: Request, _: Exception) -> Response:
+    hint = f"Alertmanager's webhook_config must post to {RECEIVER_PATH}"
+    return JSONResponse({"error": f"there is nothing at {request.url.path}; {hint}"}, status_code=404)
+
+
+async def _no_method(request: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None)
+    words = f"{request.method} is not allowed at {request.url.path}"
+    return JSONResponse({"error": words}, status_code=405, headers=headers)

@@ -1,0 +1,51 @@
+"""Takes notifications from Alertmanager: who sends, what it is, into the inbox, 202. Nothing else happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from webhook.edge.payload import check_size, parse
+from webhook.ports import Envelope
+from webhook.web.auth import Authenticator, Role
+from webhook.wiring import new_id, now
+
+Put = Callable[[str, Envelope], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """The endpoint that Alertmanager posts to."""
+
+    authenticator: Authenticator
+    put: Put
+    max_body_bytes: Callable[[], int]
+
+    async def __call__(self, request: Request) -> Response:
+        """202 once the notification lies in the inbox.
+
+        Raises:
+            AccessDenied: the sender may not deliver.
+            PayloadError: no retry can mend the body.
+            Unavailable: it could not be stored; Alertmanager tries again.
+        """
+        sender = await self.authenticator.allow(request.headers.get("authorization"), Role.RECEIVER)
+        body = await _body(request, limit=self.max_body_bytes())
+        id, received_at = new_id(), now()
+        notification = parse(body, id=id, received_at=received_at)
+        await self.put(id, Envelope(received_at=received_at, sender=sender.name, body=body.decode()))
+        return JSONResponse({"notification": id, "alerts": len(notification.alerts)}, status_code=202)
+
+
+async def _body(request: Request, *, limit: int) -> bytes:
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit():
+        check_size(int(announced), limit=limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        check_size(len(body), limit=limit)
+    return bytes(body)

@@ -1,0 +1,211 @@
+"""From a configuration to the real things: the only place that builds them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from webhook.change import Change
+from webhook.core.alert import Notification
+from webhook.core.rulebook import Rulebook
+from webhook.edge.configfile import Config, read_config
+from webhook.edge.inventory import read_inventory
+from webhook.edge.valkey import EmbeddedValkey
+from webhook.errors import ConfigError
+from webhook.execution import Execution, Workshop
+from webhook.intake import Intake
+from webhook.ports import Doorbell, Envelope
+from webhook.upkeep import Upkeep
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where a process finds its configuration and its state."""
+
+    config_file: Path
+    storage: Path
+
+
+@dataclass(slots=True)
+class Current:
+    """The configuration of the moment; a reload that fails leaves it as it was."""
+
+    config: Config
+    rulebook: Rulebook
+
+    @classmethod
+    def of(cls, file: Path) -> Current:
+        """The configuration in `file`, with its inventory.
+
+        Raises:
+            ConfigError: with every problem.
+        """
+        config = read_config(file)
+        return cls(config, rulebook_of(config))
+
+    def reload(self) -> bool:
+        """Whether the files were taken over; what is wrong with them is logged."""
+        try:
+            fresh = Current.of(self.config.file)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("the configuration is kept as it was", action="reload", problem=str(problem))
+            return False
+        self.config, self.rulebook = fresh.config, fresh.rulebook
+        log.info("the configuration was reloaded", action="reload", rules=len(self.rulebook.rules))
+        return True
+
+    def workshop(self) -> Workshop:
+        """Where playbooks and inventory lie."""
+        return Workshop(rulebook=self.rulebook, playbooks=self.config.playbooks, inventory=self.config.inventory)
+
+
+def rulebook_of(config: Config) -> Rulebook:
+    """The rules of a configuration, with the inventory that Ansible reads."""
+    return Rulebook(rules=config.rules, policy=config.policy, inventory=read_inventory(config.inventory))
+
+
+def redis_url(config: Config, storage: Path) -> str:
+    """The configured Redis, or the embedded one."""
+    return config.redis_url or EmbeddedValkey(storage=storage).url
+
+
+def database_url(config: Config, storage: Path) -> str:
+    """The configured database, or SQLite in the storage path."""
+    return config.database_url or f"sqlite:///{storage.absolute() / 'alertmend.db'}"
+
+
+def now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """An id that nobody has, and that sorts by the time it was made."""
+    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(4)}"
+
+
+def parse(id: str, envelope: Envelope) -> Notification:
+    """What lies in the inbox, as a notification."""
+    from webhook.edge.payload import parse as parse_body
+
+    return parse_body(envelope.body, id=id, received_at=envelope.received_at)
+
+
+def connect(url: str) -> Any:
+    """A Redis client for one process and all of its threads; it does not wait for ever for anything."""
+    import redis
+
+    return redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, health_check_interval=15)
+
+
+def connect_async(url: str) -> Any:
+    """A Redis client for the receiver. It fails early, since Alertmanager tries again."""
+    import redis.asyncio
+
+    return redis.asyncio.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
+
+
+def open_ledger(config: Config, storage: Path) -> Any:
+    """The ledger of a configuration."""
+    from webhook.edge.ledger import SqlLedger, open_engine
+
+    return SqlLedger(engine=open_engine(database_url(config, storage)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a worker is made of."""
+
+    current: Current
+    app: Any
+    store: Any
+    ledger: Any
+    change: Change
+    intake: Intake
+    upkeep: Upkeep
+    execution: Execution
+    owner: str
+    close: Callable[[], None] = field(default=lambda: None)
+
+
+def build_worker(site: Site) -> Services:
+    """The services of a worker; nothing is connected to yet.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    from webhook.edge.playbook import AnsibleRunner, end_leftovers
+    from webhook.edge.probe import WorldProber
+    from webhook.edge.queue import make_app, make_message
+    from webhook.edge.store import RedisStore
+
+    current = Current.of(site.config_file)
+    url = redis_url(current.config, site.storage)
+    app = make_app(url)
+    store = RedisStore(client=connect(url), message=make_message(app))
+    ledger = open_ledger(current.config, site.storage)
+    change = Change(store=store, ledger=ledger)
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    runner = AnsibleRunner(work_dir=site.storage.absolute() / "work")
+    return Services(
+        current=current,
+        app=app,
+        store=store,
+        ledger=ledger,
+        change=change,
+        intake=Intake(change=change, rulebook=lambda: current.rulebook, parse=parse, now=now, new_id=new_id),
+        upkeep=Upkeep(change=change, history=ledger, end_leftovers=end_leftovers, now=now, new_id=new_id),
+        execution=Execution(
+            change=change,
+            workshop=current.workshop,
+            prober=WorldProber(),
+            playbooks=runner,
+            now=now,
+            owner=owner,
+        ),
+        owner=owner,
+        close=runner.close,
+    )
+
+
+def message_maker(url: str) -> Callable[[Doorbell], tuple[str, bytes]]:
+    """A function that makes doorbells for the broker at a URL."""
+    from webhook.edge.queue import make_app, make_message
+
+    return make_message(make_app(url))
+
+
+def build_inbox(config: Config, storage: Path) -> Any:
+    """Where the receiver puts notifications."""
+    from webhook.edge.store import RedisInbox
+
+    url = redis_url(config, storage)
+    return RedisInbox(connect_async(url), message=message_maker(url))
+
+
+def prepare(site: Site) -> None:
+    """The database's schema brought up to date.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        Unavailable: the database does not answer.
+    """
+    from webhook.edge.migration import migrate
+
+    config = read_config(site.config_file)
+    site.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
+    migrate(open_ledger(config, site.storage).engine)
+
+

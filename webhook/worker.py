@@ -1,0 +1,180 @@
+"""The Celery workers: `intake` decides, `runs` acts. The tasks are a few lines each; the work is the flows'."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import structlog
+from celery import signals
+
+from webhook import telemetry
+from webhook.core.audit import AuditEvent, Event
+from webhook.core.incident import Pair
+from webhook.edge.queue import task_name
+from webhook.errors import ConfigError, StateConflict, Unavailable
+from webhook.execution import LEASE
+from webhook.ports import Batch, Errand
+from webhook.process import end_with_parent
+from webhook.wiring import Services, Site, build_worker, new_id, now, prepare
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 1.0
+RING_AGAIN_SECONDS = 30.0
+LEADERSHIP = LEASE
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one worker until a SIGTERM; its exit status."""
+    arguments = _arguments(argv)
+    telemetry.configure(format=arguments.log_format, level=arguments.log_level, role=arguments.role)
+    if arguments.parent:
+        end_with_parent(arguments.parent)
+    site = Site(config_file=arguments.config_file, storage=arguments.storage_path)
+    try:
+        if arguments.role == "prepare":
+            prepare(site)
+            return 0
+        return _serve(build_worker(site), role=arguments.role, grace_seconds=arguments.grace_seconds)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Unavailable as error:
+        log.error(str(error), action="start")
+        return 3
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m webhook.worker", description=__doc__)
+    parser.add_argument("role", choices=("prepare", "intake", "runs"))
+    parser.add_argument("--config.file", dest="config_file", type=Path, required=True)
+    parser.add_argument("--storage.path", dest="storage_path", type=Path, required=True)
+    parser.add_argument("--grace", dest="grace_seconds", type=float, default=30.0)
+    parser.add_argument("--log.format", dest="log_format", default="logfmt")
+    parser.add_argument("--log.level", dest="log_level", default="info")
+    parser.add_argument("--parent", type=int, default=0)
+    return parser.parse_args(argv)
+
+
+def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
+    over = threading.Event()
+    _register(services)
+    if role == "intake":
+        # One at a time and in order of arrival: two processes give more, this one's order is simple to reason about.
+        pool, concurrency, every, beat = "solo", 1, TICK_SECONDS, _upkeep_beat(services)
+    else:
+        concurrency = services.current.config.policy.limits.concurrency
+        pool, every, beat = "threads", LEASE.total_seconds() / 5, services.execution.keep_leases
+    threading.Thread(target=_repeat, args=(beat, every, over), name="beat", daemon=True).start()
+    signals.worker_ready.connect(lambda **_: _take_signals(services, role), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: _close_after(services, grace_seconds, over), weak=False)
+    worker = services.app.Worker(
+        queues=[role],
+        pool=pool,
+        concurrency=concurrency,
+        hostname=f"{role}@{services.owner}",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel=telemetry.LEVELS[1].upper(),
+        quiet=True,
+    )
+    worker.start()
+    over.set()
+    services.close()
+    return int(worker.exitcode or 0)
+
+
+def _register(services: Services) -> None:
+    @services.app.task(name=task_name(Errand.INTAKE))
+    def intake(id: str) -> None:
+        _heard(lambda: services.intake.take(id), errand=Errand.INTAKE, about=id)
+
+    @services.app.task(name=task_name(Errand.RECONSIDER))
+    def reconsider(about: str) -> None:
+        rule, _, target = about.partition("|")
+        _heard(lambda: services.intake.reconsider(Pair(rule, target)), errand=Errand.RECONSIDER, about=about)
+
+    @services.app.task(name=task_name(Errand.EXECUTE))
+    def execute(id: str) -> None:
+        _heard(lambda: services.execution.execute(id), errand=Errand.EXECUTE, about=id)
+
+    services.app.finalize()
+
+
+def _heard(answer: object, *, errand: Errand, about: str) -> None:
+    assert callable(answer)
+    try:
+        result = answer()
+    except (Unavailable, StateConflict) as error:
+        # Nothing is lost: what is to be done stands in the store, and upkeep rings again.
+        log.warning("it has to wait", action=errand.value, about=about, error=str(error))
+    else:
+        log.info("done", action=errand.value, about=about, result=result)
+
+
+def _upkeep_beat(services: Services) -> object:
+    state = {"rung": 0.0, "mourned": 0.0}
+
+    def beat() -> None:
+        if not services.store.lead("upkeep", owner=services.owner, lease=LEADERSHIP):
+            return
+        if not state["mourned"]:
+            services.upkeep.seal_what_was_left()
+            services.upkeep.mourn()
+            state["mourned"] = 1.0
+        services.upkeep.tick()
+        if now().timestamp() - state["rung"] > RING_AGAIN_SECONDS:
+            services.upkeep.ring_again()
+            state["rung"] = now().timestamp()
+
+    return beat
+
+
+def _repeat(beat: object, every: float, over: threading.Event) -> None:
+    assert callable(beat)
+    while not over.wait(every):
+        try:
+            beat()
+        except (Unavailable, StateConflict) as error:
+            log.warning("upkeep has to wait", action="upkeep", error=str(error))
+        except Exception:
+            log.exception("upkeep failed", action="upkeep")
+
+
+def _take_signals(services: Services, role: str) -> None:
+    # Celery would restart the whole worker, and with it what runs.
+    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(services, role)).start())
+
+
+def _reload(services: Services, role: str) -> None:
+    if not services.current.reload() or role != "intake":
+        return
+    at, rules = now(), len(services.current.rulebook.rules)
+    event = AuditEvent(at=at, event=Event.RELOAD, body={"file": str(services.current.config.file), "rules": rules})
+    try:
+        services.ledger.append(Batch(id=f"reload:{new_id()}", at=at, events=(event,)))
+    except Unavailable as error:
+        log.warning("the reload is not on the record", action="reload", error=str(error))
+
+
+def _close_after(services: Services, grace_seconds: float, over: threading.Event) -> None:
+    """Runs under way get the grace; then they are cancelled, recorded, and gone."""
+
+    def close() -> None:
+        if not over.wait(grace_seconds):
+            services.execution.closing.set()
+
+    threading.Thread(target=close, name="grace", daemon=True).start()
+
+
+if __name__ == "__main__":
+    # The beat's thread must never keep a worker alive that Celery has ended.
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)
