@@ -67,7 +67,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
     Answers.seen = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True).start()
         yield server
         server.shutdown()
 
