@@ -132,7 +132,7 @@ class Execution:
         if missing := missing_names([step.vars, probe_texts(rule)], **words):
             return _End(outcome=Outcome.CANCELLED, reason=f"the alert no longer has {', '.join(missing)}")
         probe = filled_probe(rule.probe, target=run.target, **words) if rule.probe else None
-        filled_step = replace(step, vars=filled(step.vars, target=run.target, **words))
+        filled_step = replace(step, vars=filled(dict(step.vars), target=run.target, **words))
         return _Attempt(run=run, rule=rule, step=filled_step, probe=probe, alerts=alerts)
 
     def _act_and_prove(self, attempt: _Attempt) -> _End:

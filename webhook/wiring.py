@@ -207,5 +207,3 @@ def prepare(site: Site) -> None:
     config = read_config(site.config_file)
     site.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
     migrate(open_ledger(config, site.storage).engine)
-
-

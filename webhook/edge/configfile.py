@@ -72,7 +72,9 @@ _PROBE = {"period", "timeout", "failure_threshold", "success_threshold", "within
 _RULE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _VAR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Variables that change where and how Ansible connects: a rule may set them only in the inventory.
-_MAGIC = re.compile(r"ansible_.*|alertmend|inventory_hostname.*|group_names|groups|hostvars|omit|play_hosts|environment")
+_MAGIC = re.compile(
+    r"ansible_.*|alertmend|inventory_hostname.*|group_names|groups|hostvars|omit|play_hosts|environment"
+)
 _MAX_RATE_COUNT = 10_000
 
 
@@ -221,7 +223,9 @@ def _rule(node: Node, *, playbooks: Path, named: dict[str, Node]) -> Rule | None
     name = _rule_name(fields.get("name"), named)
     matchers = tuple(matcher for item in items(fields.get("match")) if (matcher := _matcher(item)) is not None)
     if "match" in fields and not items(fields["match"]):
-        fields["match"].report("give at least one matcher; a rule that takes every alert must say so: 'alertname=~\".+\"'")
+        fields["match"].report(
+            "give at least one matcher; a rule that takes every alert must say so: 'alertname=~\".+\"'"
+        )
     target = otherwise(text(fields.get("target")), "instance")
     steps = _steps(node, fields, playbooks=playbooks)
     probe = _probe(fields.get("probe"))

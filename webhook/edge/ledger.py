@@ -5,7 +5,7 @@ SQLite in the storage path by default, PostgreSQL by URL. What an entry means is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -125,6 +125,7 @@ runs = Table(
     Index("runs_created_at", "created_at"),
     Index("runs_incident", "incident"),
 )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
@@ -264,7 +265,9 @@ class SqlLedger:
         The filters `since` and `until` bound the time, as text in the ledger's spelling.
         """
         table, time, key = listing.table, listing.table.c[listing.time], listing.table.c[listing.key]
-        query = select(table).order_by(*dict.fromkeys([key.desc()] if listing.key_is_time else [time.desc(), key.desc()]))
+        query = select(table).order_by(
+            *dict.fromkeys([key.desc()] if listing.key_is_time else [time.desc(), key.desc()])
+        )
         for name, value in filters.items():
             if name in ("since", "until"):
                 query = query.where(time >= value if name == "since" else time < value)

@@ -11,9 +11,7 @@ def upgrade() -> None:
     """Create the first tables. Never changed again: what comes later is a migration of its own."""
     op.create_table(
         "audit",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False
-        ),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
         sa.Column("at", sa.String(27), nullable=False),
         sa.Column("event", sa.String(32), nullable=False),
         sa.Column("actor", sa.Text, nullable=False),

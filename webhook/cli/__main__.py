@@ -1,0 +1,5 @@
+"""`python -m webhook.cli` is `alertmend`."""
+
+from webhook.cli import main
+
+main()

@@ -1,0 +1,287 @@
+"""`alertmend serve`: starts every role, restarts what dies, ends all of it in order."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import click
+import structlog
+
+from webhook import telemetry
+from webhook.cli.options import config_file, storage_path
+from webhook.core.duration import DurationError, parse_duration
+
+log = structlog.get_logger()
+
+#: A role that dies is started again at once the first time, then after longer and longer pauses.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 30.0
+#: A role that lived this long has recovered: its next death counts as its first.
+STABLE_SECONDS = 60.0
+#: Beyond the grace, what is left has to cancel and record its runs in this time.
+LAST_SECONDS = 10.0
+POLL_SECONDS = 0.2
+
+
+@dataclass(slots=True)
+class Role:
+    """One process that has to be there."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_again_at: float = 0.0
+    pause: float = FIRST_PAUSE_SECONDS
+
+    def start(self) -> None:
+        """Start it, in a session of its own: a Ctrl-C reaches the supervisor only, which ends all in order."""
+        self.process = subprocess.Popen(self.command, start_new_session=True, stdin=subprocess.DEVNULL)
+        self.started_at = time.monotonic()
+        log.info("started", action="start", process=self.name, pid=self.process.pid)
+
+    def look_after(self) -> None:
+        """Start it again when it has died and its pause is over."""
+        if self.process is not None and self.process.poll() is not None:
+            lived = time.monotonic() - self.started_at
+            self.pause = FIRST_PAUSE_SECONDS if lived > STABLE_SECONDS else min(self.pause * 2, LONGEST_PAUSE_SECONDS)
+            self.start_again_at = time.monotonic() + self.pause
+            status = self.process.returncode
+            log.error("it died", action="restart", process=self.name, status=status, again_in_seconds=self.pause)
+            self.process = None
+        if self.process is None and time.monotonic() >= self.start_again_at:
+            self.start()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it lives."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def wait(self, until: float) -> bool:
+        """Whether it is gone before a time on the monotonic clock."""
+        if self.process is None:
+            return True
+        try:
+            self.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps the roles alive until it is told to end."""
+
+    roles: list[Role]
+    grace_seconds: float
+    config_file: Path
+    stopping: bool = False
+    hangup: bool = False
+    lock: IO[str] | None = field(default=None)
+
+    def run(self) -> int:
+        """Until a SIGTERM or SIGINT; 0 when all ended well."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGHUP, self._hang_up)
+        while not self.stopping:
+            for role in self.roles:
+                role.look_after()
+            if self.hangup:
+                self._reload()
+            time.sleep(POLL_SECONDS)
+        return self._end()
+
+    def _reload(self) -> None:
+        self.hangup = False
+        # A child, so that the supervisor stays small; and no role is told of a configuration that cannot be used.
+        status = subprocess.run(
+            [sys.executable, "-m", "webhook.cli", "check", f"--config.file={self.config_file}"], check=False
+        ).returncode
+        if status:
+            log.error("the configuration is kept as it was", action="reload")
+            return
+        for role in self.roles:
+            role.signal(signal.SIGHUP)
+        log.info("reloaded", action="reload")
+
+    def _end(self) -> int:
+        log.info("ending", action="stop", grace_seconds=self.grace_seconds)
+        # No new notifications; then the workers, of which the runs may need the grace.
+        web = [role for role in self.roles if role.name == "web"]
+        workers = [role for role in self.roles if role.name != "web"]
+        for role in self.roles:
+            role.signal(signal.SIGTERM)
+        until = time.monotonic() + self.grace_seconds + LAST_SECONDS
+        gone = [role.wait(until) for role in (*web, *workers)]
+        for role, is_gone in zip((*web, *workers), gone, strict=True):
+            if not is_gone:
+                log.error("killed", action="stop", process=role.name)
+                role.signal(signal.SIGKILL)
+                role.wait(time.monotonic() + LAST_SECONDS)
+        return 0 if all(gone) else 1
+
+    def _stop(self, number: int, _: object) -> None:
+        if self.stopping:
+            return
+        self.stopping = True
+
+    def _hang_up(self, number: int, _: object) -> None:
+        self.hangup = True
+
+
+@click.command()
+@config_file
+@storage_path
+@click.option("--web.listen-address", "listen_address", default="127.0.0.1:9480", show_default=True)
+@click.option("--web.config.file", "web_config_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--web.insecure", "insecure", is_flag=True, help="Listen beyond loopback without any credentials.")
+@click.option("--role", type=click.Choice(("all", "web", "worker")), default="all", show_default=True)
+@click.option("--shutdown.grace", "grace", default="30s", show_default=True, help="How long runs may go on at the end.")
+@click.option("--log.format", "log_format", type=click.Choice(telemetry.FORMATS), default="logfmt", show_default=True)
+@click.option("--log.level", "log_level", type=click.Choice(telemetry.LEVELS), default="info", show_default=True)
+def serve(
+    config_file: Path,
+    storage_path: Path,
+    listen_address: str,
+    web_config_file: Path | None,
+    insecure: bool,
+    role: str,
+    grace: str,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Take notifications, decide, run playbooks: all roles in one place, with an embedded Valkey and SQLite.
+
+    SIGHUP reloads the configuration. SIGTERM ends it, after runs under way had their grace.
+    """
+    telemetry.configure(format=log_format, level=log_level, role="serve")
+    try:
+        grace_seconds = parse_duration(grace).total_seconds()
+    except DurationError as error:
+        raise click.BadParameter(str(error), param_hint="--shutdown.grace") from None
+    if role != "worker":
+        _check_address(listen_address, is_protected=web_config_file is not None, insecure=insecure)
+    storage_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The whole configuration, before anything is started: every problem at once, exit status 2.
+    wants_valkey = _check(config_file)
+    with _only_one(storage_path):
+        from webhook.edge.valkey import EmbeddedValkey
+
+        valkey = EmbeddedValkey(storage=storage_path) if wants_valkey else None
+        if valkey is not None and not valkey.start():
+            log.info("adopted a Valkey that was left running", action="start")
+        try:
+            shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}"]
+            shared += [f"--log.format={log_format}", f"--log.level={log_level}"]
+            _prepare(shared)
+            roles = _roles(role, shared, listen_address, web_config_file, grace_seconds)
+            if valkey is not None:
+                roles.insert(0, _ValkeyRole(valkey))  # type: ignore[arg-type]
+            status = Supervisor(roles=roles, grace_seconds=grace_seconds, config_file=config_file).run()
+        finally:
+            if valkey is not None:
+                valkey.stop()
+    sys.exit(status)
+
+
+class _ValkeyRole:
+    """The embedded Valkey as a role: restarted when it dies, ended last, by `serve` itself."""
+
+    name = "valkey"
+
+    def __init__(self, valkey: object) -> None:
+        self._valkey = valkey
+        self._looked_at = time.monotonic()
+
+    def look_after(self) -> None:
+        """Start it again when it does not answer."""
+        from webhook.edge.valkey import EmbeddedValkey
+        from webhook.errors import Unavailable
+
+        assert isinstance(self._valkey, EmbeddedValkey)
+        if time.monotonic() - self._looked_at < 1:
+            return
+        self._looked_at = time.monotonic()
+        if not self._valkey.answers():
+            log.error("it died", action="restart", process=self.name)
+            try:
+                self._valkey.start()
+            except Unavailable as error:
+                log.error(str(error), action="restart", process=self.name)
+
+    def signal(self, number: int) -> None:
+        """Nothing: it has to outlive the others."""
+
+    def wait(self, until: float) -> bool:
+        """It is not waited for."""
+        return True
+
+
+def _roles(
+    role: str, shared: Sequence[str], listen_address: str, web_config_file: Path | None, grace_seconds: float
+) -> list[Role]:
+    web = [sys.executable, "-m", "webhook.web", *shared, f"--web.listen-address={listen_address}"]
+    web += [f"--web.config.file={web_config_file}"] if web_config_file else []
+    worker = [sys.executable, "-m", "webhook.worker"]
+    roles = []
+    if role in ("all", "web"):
+        roles.append(Role("web", web))
+    if role in ("all", "worker"):
+        roles.append(Role("intake", [*worker, "intake", *shared]))
+        roles.append(Role("runs", [*worker, "runs", *shared, f"--grace={grace_seconds}"]))
+    return roles
+
+
+def _check(config_file: Path) -> bool:
+    """Whether an embedded Valkey is wanted."""
+    from webhook.edge.configfile import read_config
+    from webhook.edge.inventory import read_inventory
+
+    config = read_config(config_file)
+    read_inventory(config.inventory)
+    return config.redis_url is None
+
+
+def _prepare(shared: Sequence[str]) -> None:
+    status = subprocess.run([sys.executable, "-m", "webhook.worker", "prepare", *shared], check=False).returncode
+    if status:
+        sys.exit(status)
+
+
+def _check_address(address: str, *, is_protected: bool, insecure: bool) -> None:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{address!r} is not host:port", param_hint="--web.listen-address")
+    if not is_protected and not insecure and not _is_loopback(host.strip("[]")):
+        raise click.UsageError(
+            f"without --web.config.file anyone who reaches {address} could have playbooks run. Listen on 127.0.0.1,"
+            " give a --web.config.file with users and tokens, or say --web.insecure if something else protects it."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _only_one(storage_path: Path) -> IO[str]:
+    lock = (storage_path / "alertmend.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise click.UsageError(
+            f"another alertmend runs on {storage_path}; end it, or give this one its own --storage.path"
+        ) from None
+    return lock

@@ -1,0 +1,49 @@
+"""`alertmend init`: a working configuration to begin with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+import webhook
+
+#: What is copied, from the example that `make run` serves.
+FILES = ("alertmend.yml", "inventory.yml", "rules/toy.yml", "playbooks/restart_toy.yml", "toy.py")
+
+
+def example() -> Path:
+    """The folder of the example: inside the installed package, or in the checkout."""
+    package = Path(webhook.__file__).parent
+    inside = package / "example"
+    return inside if inside.is_dir() else package.parent / "example"
+
+
+def copy_example(folder: Path) -> None:
+    """The example's files, in a folder of one's own."""
+    for name in FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(example() / name, folder / name)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+def init(folder: Path) -> None:
+    """Write a working configuration, inventory, rule and playbook to DIR. Nothing that is there is overwritten."""
+    there = [name for name in FILES if (folder / name).exists()]
+    if there:
+        raise click.UsageError(f"{folder / there[0]} is there already; nothing was written")
+    copy_example(folder)
+    rules = folder / "rules/toy.yml"
+    # A first rule watches; letting it act is a decision that its author makes.
+    rules.write_text(rules.read_text().replace("    target: host\n", "    target: host\n    mode: observe\n", 1))
+    for name in FILES:
+        click.echo(str(folder / name))
+    click.echo(
+        f"\nNext: alertmend check --config.file={folder}/alertmend.yml"
+        f"\n      alertmend explain alertname=ToyDown host=toy --config.file={folder}/alertmend.yml"
+        f"\n      alertmend serve --config.file={folder}/alertmend.yml --storage.path={folder}/data"
+        "\nThe rule's mode is observe: it decides and records, and does nothing until you make that auto.",
+        err=True,
+    )
