@@ -145,12 +145,12 @@ def missing_names(value: object, *, labels: Mapping[str, str], annotations: Mapp
 
 
 def filled(
-    value: object,
+    value: Any,
     *,
     target: str,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
-) -> object:
+) -> Any:
     """`value` with every placeholder replaced, once and never evaluated.
 
     A string into which a label or an annotation went comes back as `Untrusted`.

@@ -1,0 +1,168 @@
+"""A whole alertmend in memory, with verbs that read like what happens to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+from tests.flow.twin import EPOCH, Clock, MemoryLedger, MemoryStore, Playbooks, World
+from webhook.change import Change
+from webhook.core.alert import Alert, AlertStatus, Notification
+from webhook.core.audit import Event
+from webhook.core.evidence import Policy
+from webhook.core.incident import Decision, Incident, Pair, Run
+from webhook.core.matcher import parse_matcher
+from webhook.core.rule import Guards, Limits, Mode, Probe, Rule, Step, TcpProbe
+from webhook.core.rulebook import Rulebook
+from webhook.core.target import Inventory
+from webhook.execution import Execution, Workshop
+from webhook.intake import Intake
+from webhook.ports import Doorbell, Envelope, Errand
+from webhook.upkeep import Upkeep
+
+HOSTS = frozenset({"web1", "web2", "web3", "db1"})
+
+
+def rule(
+    name: str = "restart-web", *, match: str = 'alertname="Down"', probe: bool = False, **settings: object
+) -> Rule:
+    steps = settings.pop("steps", (Step(playbook="restart.yml"),))
+    asked = Probe(kind=TcpProbe(address="$target:80"), period=timedelta(0), within=timedelta(seconds=10))
+    return Rule(
+        name=name,
+        match=(parse_matcher(match),),
+        steps=steps,  # type: ignore[arg-type]
+        probe=asked if probe else None,
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+def alert(
+    target: str = "web1", *, status: str = "firing", name: str = "Down", starts_at: datetime = EPOCH, **labels: str
+) -> Alert:
+    found = {"alertname": name, "instance": target, **labels}
+    return Alert(
+        status=AlertStatus(status),
+        labels=found,
+        annotations={},
+        starts_at=starts_at,
+        ends_at=None,
+        fingerprint="|".join(f"{key}={value}" for key, value in sorted(found.items())),
+    )
+
+
+@dataclass
+class Scene:
+    rules: tuple[Rule, ...] = field(default_factory=lambda: (rule(),))
+    limits: Limits = field(default_factory=lambda: Limits(concurrency=100, rate_limit=None))
+    ceiling: Mode = Mode.AUTO
+    clock: Clock = field(default_factory=Clock)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    playbooks: Playbooks = field(default_factory=Playbooks)
+
+    def __post_init__(self) -> None:
+        self.world = World(self.clock)
+        self.ids = count(1)
+        self.notifications: dict[str, Notification] = {}
+        self.leftovers: list[str] = []
+        self.change = Change(store=self.store, ledger=self.ledger)
+        self.intake = Intake(
+            change=self.change,
+            rulebook=self.rulebook,
+            parse=lambda id, _: self.notifications[id],
+            now=self.clock,
+            new_id=self.new_id,
+        )
+        self.execution = self.worker("worker-1")
+        self.upkeep = Upkeep(
+            change=self.change,
+            history=self.ledger,
+            end_leftovers=lambda run: self.leftovers.append(run) or 0,  # type: ignore[func-returns-value]
+            now=self.clock,
+            new_id=self.new_id,
+        )
+
+    def worker(self, owner: str) -> Execution:
+        def workshop() -> Workshop:
+            return Workshop(rulebook=self.rulebook(), playbooks=Path("/playbooks"), inventory=Path("/inventory"))
+
+        return Execution(
+            change=self.change,
+            workshop=workshop,
+            prober=self.world,
+            playbooks=self.playbooks,
+            now=self.clock,
+            owner=owner,
+        )
+
+    def rulebook(self) -> Rulebook:
+        inventory = Inventory(hosts=HOSTS, groups={"web": frozenset({"web1", "web2", "web3"})})
+        return Rulebook(rules=self.rules, policy=Policy(ceiling=self.ceiling, limits=self.limits), inventory=inventory)
+
+    def new_id(self) -> str:
+        return f"id{next(self.ids)}"
+
+    def arrives(self, *alerts: Alert, source: str = "http://am1", received_at: datetime | None = None) -> str:
+        """A notification lies in the inbox."""
+        at, id = received_at or self.clock.now, self.new_id()
+        self.notifications[id] = Notification(
+            id=id,
+            received_at=at,
+            receiver="alertmend",
+            group_key="g",
+            external_url=source,
+            truncated_alerts=0,
+            alerts=alerts,
+        )
+        self.store.put(id, Envelope(received_at=at, sender="alertmanager", body=""))
+        return id
+
+    def delivers(
+        self, *alerts: Alert, source: str = "http://am1", received_at: datetime | None = None
+    ) -> list[Decision]:
+        """A notification arrives and is decided on; its decisions."""
+        before = len(self.decisions)
+        self.intake.take(self.arrives(*alerts, source=source, received_at=received_at))
+        return self.decisions[before:]
+
+    def resolves(self, target: str = "web1", *, source: str = "http://am1", **labels: str) -> None:
+        resolved = alert(target, status="resolved", **labels)
+        from dataclasses import replace
+
+        self.delivers(replace(resolved, ends_at=self.clock.now), source=source)
+
+    def work(self) -> None:
+        """Answer every doorbell for runs."""
+        for doorbell in self.take_rung(Errand.EXECUTE):
+            self.execution.execute(doorbell.about)
+
+    def keep_up(self) -> None:
+        """A round of upkeep, and what it rang for."""
+        self.upkeep.tick()
+        self.upkeep.tick()
+        for doorbell in self.take_rung(Errand.RECONSIDER):
+            rule, _, target = doorbell.about.partition("|")
+            self.intake.reconsider(Pair(rule, target))
+
+    def take_rung(self, errand: Errand) -> list[Doorbell]:
+        found = [doorbell for doorbell in self.store.rung if doorbell.errand is errand]
+        self.store.rung = [doorbell for doorbell in self.store.rung if doorbell.errand is not errand]
+        return found
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return [e.body["decision"] for e in self.ledger.events if e.event is Event.DECISION]  # type: ignore[misc]
+
+    @property
+    def runs(self) -> list[Run]:
+        return list(self.ledger.runs.values())
+
+    @property
+    def incidents(self) -> list[Incident]:
+        return list(self.ledger.incidents.values())
+
+    def guards(self, **settings: object) -> Guards:
+        return Guards(**settings)  # type: ignore[arg-type]

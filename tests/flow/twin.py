@@ -1,0 +1,198 @@
+"""The ports in memory. They pass the same contract tests as the real edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, first_break, seal_all
+from webhook.core.incident import Pair, ProbeAnswer, Run
+from webhook.core.rule import Probe
+from webhook.core.state import Draft, Keys, Snapshot, pair_due
+from webhook.ports import Batch, Doorbell, Envelope, Errand, PlaybookEnd, PlaybookJob, PlaybookResult
+
+EPOCH = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@dataclass
+class Clock:
+    """Time that passes when it is told to."""
+
+    now: datetime = EPOCH
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+@dataclass
+class MemoryStore:
+    """The store, as dictionaries."""
+
+    revision: int = 0
+    records: dict[tuple[str, object], Any] = field(default_factory=dict)
+    due: dict[str, datetime] = field(default_factory=dict)
+    lines: dict[str, dict[Pair, datetime]] = field(default_factory=dict)
+    inbox: dict[str, Envelope] = field(default_factory=dict)
+    outbox: dict[str, Batch] = field(default_factory=dict)
+    leases: dict[str, str] = field(default_factory=dict)
+    rung: list[Doorbell] = field(default_factory=list)
+
+    def put(self, notification: str, envelope: Envelope) -> None:
+        self.inbox[notification] = envelope
+        self.rung.append(Doorbell(errand=Errand.INTAKE, about=notification))
+
+    def read(self, keys: Keys) -> Snapshot:
+        def found(kind: str, names: Any) -> Any:
+            return {name: self.records[kind, name] for name in names if (kind, name) in self.records}
+
+        snapshot = Snapshot(
+            revision=self.revision,
+            alerts=found("alert", keys.alerts),
+            pairs=found("pair", keys.pairs),
+            targets=found("target", {pair.target for pair in keys.pairs}),
+            rules=found("rule", {pair.rule for pair in keys.pairs}),
+            runs=found("run", keys.runs),
+        )
+        everything = self.records.get(("everything", ""))
+        return replace(snapshot, everything=everything) if everything else snapshot
+
+    def commit(self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None) -> bool:
+        if draft.revision != self.revision:
+            return False
+        places = {"alert": draft.alerts, "pair": draft.pairs, "target": draft.targets, "rule": draft.rules}
+        places["run"] = draft.runs  # type: ignore[assignment]
+        for kind, name in draft.touched:
+            self.records[kind, name] = draft.everything if kind == "everything" else places[kind][name]  # type: ignore[index]
+        for due, at in draft.due.items():
+            self._set_due(due, at)
+        for (line, pair), since in draft.lines.items():
+            waiting = self.lines.setdefault(line, {})
+            if since is None:
+                waiting.pop(pair, None)
+            else:
+                waiting[pair] = since
+        if batch is not None:
+            self.outbox[batch.id] = batch
+        if taken is not None:
+            self.inbox.pop(taken, None)
+        self.revision += 1
+        return True
+
+    def _set_due(self, due: str, at: datetime | None) -> None:
+        if at is None:
+            self.due.pop(due, None)
+        elif due.startswith("line:"):
+            self.due[due] = min(at, self.due.get(due, at))
+        else:
+            self.due[due] = at
+
+    def envelope(self, notification: str) -> Envelope | None:
+        return self.inbox.get(notification)
+
+    def waiting_since(self, before: datetime, *, limit: int) -> list[str]:
+        old = [(e.received_at, id) for id, e in self.inbox.items() if e.received_at <= before]
+        return [id for _, id in sorted(old)][:limit]
+
+    def unconfirmed(self, *, limit: int) -> list[Batch]:
+        return sorted(self.outbox.values(), key=lambda batch: batch.at)[:limit]
+
+    def confirm(self, batch: Batch) -> None:
+        self.outbox.pop(batch.id, None)
+        self.ring([Doorbell(errand=Errand.EXECUTE, about=run) for run in batch.doorbells])
+
+    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        self.rung.extend(doorbells)
+
+    def take_due(self, now: datetime, *, again_at: datetime, limit: int) -> list[str]:
+        found = sorted((at, due) for due, at in self.due.items() if at <= now)[:limit]
+        for _, due in found:
+            self.due[due] = again_at
+        return [due for _, due in found]
+
+    def call_line(self, line: str, *, due: str, now: datetime, limit: int) -> int:
+        waiting = self.lines.setdefault(line, {})
+        called = sorted(waiting, key=lambda pair: (waiting[pair], pair))[:limit]
+        for pair in called:
+            del waiting[pair]
+            self.due[pair_due(pair)] = now
+        self.due.pop(due, None)
+        if len(called) == limit:
+            self.due[due] = now + timedelta(seconds=1)
+        return len(called)
+
+    def forget_due(self, due: str) -> None:
+        self.due.pop(due, None)
+
+    def renew(self, runs: Sequence[str], *, owner: str, lease: timedelta) -> None:
+        self.leases.update(dict.fromkeys(runs, owner))
+
+    def without_lease(self, runs: Sequence[str]) -> list[str]:
+        return [run for run in runs if run not in self.leases]
+
+
+@dataclass
+class MemoryLedger:
+    """The ledger, as lists."""
+
+    entries: list[AuditEntry] = field(default_factory=list)
+    events: list[AuditEvent] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    runs: dict[str, Run] = field(default_factory=dict)
+    incidents: dict[str, Any] = field(default_factory=dict)
+    fails: Callable[[], None] = lambda: None
+
+    def append(self, batch: Batch) -> None:
+        self.fails()
+        if batch.id in self.seen:
+            return
+        self.seen.add(batch.id)
+        last = self.entries[-1] if self.entries else None
+        plain = [replace(event, body={}) for event in batch.events]
+        self.entries += seal_all(plain, seq=len(self.entries), previous_hash=last.hash if last else GENESIS)
+        self.events += deepcopy(batch.events)
+        self.runs.update({run.id: run for run in batch.runs})
+        self.incidents.update({record.incident.id: record.incident for record in batch.incidents})
+
+    def unfinished_runs(self) -> list[Run]:
+        return [run for run in self.runs.values() if run.outcome is None]
+
+    @property
+    def holds(self) -> bool:
+        return first_break(self.entries) is None
+
+
+@dataclass
+class Playbooks:
+    """A world in which playbooks do what a test says."""
+
+    jobs: list[PlaybookJob] = field(default_factory=list)
+    does: Callable[[PlaybookJob], PlaybookResult] = lambda job: PlaybookResult(
+        end=PlaybookEnd.OK, reason="1 task changed", return_code=0
+    )
+
+    def run(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]) -> PlaybookResult:
+        self.jobs.append(job)
+        return self.does(job)
+
+
+@dataclass
+class World:
+    """A world in which a target is healthy when a test says so."""
+
+    clock: Clock
+    answers: Callable[[], bool] = lambda: True
+    asked: list[Probe] = field(default_factory=list)
+
+    def ask(self, probe: Probe) -> ProbeAnswer:
+        self.asked.append(probe)
+        self.clock.advance(seconds=1)
+        healthy = self.answers()
+        return ProbeAnswer(
+            at=self.clock.now, healthy=healthy, words="status 200" if healthy else "refused", latency_seconds=0.001
+        )
