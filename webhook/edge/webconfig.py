@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -108,10 +108,10 @@ def read_web_config(path: Path) -> WebConfig:
     document = load(path, problems)
     known = {"tls_server_config", "basic_auth_users", "roles", "receiver_tokens_files"}
     fields = _supported(mapping(document, known={*known, *_OTHER_KEYS}), _OTHER_KEYS)
-    users = _users(fields.get("basic_auth_users"))
+    users = mapping(fields.get("basic_auth_users"))
     config = WebConfig(
         tls=_tls(fields.get("tls_server_config")),
-        users=users,
+        users=_hashes(users),
         roles=_roles(fields.get("roles"), users),
         receiver_tokens_files=_tokens_files(fields.get("receiver_tokens_files")),
     )
@@ -198,14 +198,14 @@ def _reason(error: Exception) -> str:
     return "it is not in PEM format" if isinstance(error, ssl.SSLError) else str(error)
 
 
-def _users(node: Node | None) -> dict[str, str]:
-    users: dict[str, str] = {}
-    for name, value in mapping(node).items():
+def _hashes(users: Mapping[str, Node]) -> dict[str, str]:
+    hashes: dict[str, str] = {}
+    for name, node in users.items():
         if not name or ":" in name:
-            value.report("a user's name is not empty and has no colon in it")
-        elif _is_usable_hash(value):
-            users[name] = str(value.raw.value)
-    return users
+            node.report("a user's name is not empty and has no colon in it")
+        elif _is_usable_hash(node):
+            hashes[name] = str(node.raw.value)
+    return hashes
 
 
 def _is_usable_hash(node: Node) -> bool:
@@ -223,7 +223,7 @@ def _is_usable_hash(node: Node) -> bool:
     return False
 
 
-def _roles(node: Node | None, users: Mapping[str, str]) -> dict[Role, frozenset[str]]:
+def _roles(node: Node | None, users: Collection[str]) -> dict[Role, frozenset[str]]:
     roles: dict[Role, frozenset[str]] = {}
     known = {Role.VIEWER.value, Role.OPERATOR.value}
     for name, names in mapping(node, known={*known, Role.RECEIVER.value}).items():
@@ -235,7 +235,7 @@ def _roles(node: Node | None, users: Mapping[str, str]) -> dict[Role, frozenset[
     return roles
 
 
-def _user(node: Node, users: Mapping[str, str]) -> str | None:
+def _user(node: Node, users: Collection[str]) -> str | None:
     name = text(node)
     if name is not None and name not in users:
         hint = did_you_mean(name, users) if users else "there are none"

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from webhook.edge.webconfig import ClientAuth, Role, TlsConfig, TlsVersion, WebConfig
 from webhook.errors import AccessDenied, NotAuthenticated, Unavailable
@@ -65,15 +65,15 @@ class Authenticator:
         self._tokens = [_TokenFile(path=path) for path in (web_config.receiver_tokens_files if web_config else ())]
         self._passwords = _Passwords(users=web_config.users if web_config else {})
 
-    async def allow(self, headers: Mapping[str, str], role: Role) -> Identity:
-        """Who is asking, if they have the role. `headers` are found by lower-case names, as Starlette's are.
+    async def allow(self, authorization_header: str | None, role: Role) -> Identity:
+        """Who is asking, if they have the role.
 
         Raises:
             NotAuthenticated: as `identify`.
             AccessDenied: it is known who asks, and they do not have the role.
             Unavailable: too many passwords are waiting for their check.
         """
-        identity = await self.identify(headers.get("authorization"))
+        identity = await self.identify(authorization_header)
         if role not in identity.roles:
             raise AccessDenied(
                 f"{identity.name!r} may not {_DEEDS[role]}: that takes the role {role.value} in the web.config.file"
@@ -219,7 +219,7 @@ _CERTIFICATES: Final = {
 _VERSIONS: Final = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
 
 
-def uvicorn_tls(web_config: WebConfig | None) -> dict[str, object]:
+def uvicorn_tls(web_config: WebConfig | None) -> dict[str, Any]:
     """The arguments of `uvicorn.Config` that turn TLS on; empty when it is off."""
     tls = web_config.tls if web_config else None
     if tls is None:
