@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from webhook.change import Change
 from webhook.core.alert import Notification
@@ -107,14 +109,19 @@ def connect(url: str) -> Any:
     """A Redis client for one process and all of its threads; it does not wait for ever for anything."""
     import redis
 
-    return redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, health_check_interval=15)
+    return redis.Redis.from_url(
+        url, socket_timeout=10, socket_connect_timeout=5, health_check_interval=15, retry=Retry(NoBackoff(), 1)
+    )
 
 
 def connect_async(url: str) -> Any:
     """A Redis client for the receiver. It fails early, since Alertmanager tries again."""
     import redis.asyncio
+    from redis.asyncio.retry import Retry as AsyncRetry
 
-    return redis.asyncio.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
+    return redis.asyncio.Redis.from_url(
+        url, socket_timeout=5, socket_connect_timeout=2, retry=AsyncRetry(NoBackoff(), 1)
+    )
 
 
 def open_ledger(config: Config, storage: Path) -> Any:

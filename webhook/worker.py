@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -91,24 +92,25 @@ def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
 
 
 def _register(services: Services) -> None:
-    @services.app.task(name=task_name(Errand.INTAKE))
+    task = services.app.task
+
+    @task(name=task_name(Errand.INTAKE))
     def intake(id: str) -> None:
         _heard(lambda: services.intake.take(id), errand=Errand.INTAKE, about=id)
 
-    @services.app.task(name=task_name(Errand.RECONSIDER))
+    @task(name=task_name(Errand.RECONSIDER))
     def reconsider(about: str) -> None:
         rule, _, target = about.partition("|")
         _heard(lambda: services.intake.reconsider(Pair(rule, target)), errand=Errand.RECONSIDER, about=about)
 
-    @services.app.task(name=task_name(Errand.EXECUTE))
+    @task(name=task_name(Errand.EXECUTE))
     def execute(id: str) -> None:
         _heard(lambda: services.execution.execute(id), errand=Errand.EXECUTE, about=id)
 
     services.app.finalize()
 
 
-def _heard(answer: object, *, errand: Errand, about: str) -> None:
-    assert callable(answer)
+def _heard(answer: Callable[[], object], *, errand: Errand, about: str) -> None:
     try:
         result = answer()
     except (Unavailable, StateConflict) as error:
@@ -118,7 +120,7 @@ def _heard(answer: object, *, errand: Errand, about: str) -> None:
         log.info("done", action=errand.value, about=about, result=result)
 
 
-def _upkeep_beat(services: Services) -> object:
+def _upkeep_beat(services: Services) -> Callable[[], None]:
     state = {"rung": 0.0, "mourned": 0.0}
 
     def beat() -> None:
@@ -136,8 +138,7 @@ def _upkeep_beat(services: Services) -> object:
     return beat
 
 
-def _repeat(beat: object, every: float, over: threading.Event) -> None:
-    assert callable(beat)
+def _repeat(beat: Callable[[], None], every: float, over: threading.Event) -> None:
     while not over.wait(every):
         try:
             beat()

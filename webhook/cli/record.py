@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from webhook.cli import options
-from webhook.core.audit import AuditEntry, Break, canonical, first_break
+from webhook.core.audit import GENESIS, AuditEntry, Break, canonical, first_break
 from webhook.errors import AuditBroken, NotAuthenticated, NotFound, Unavailable, WebhookError
 
 COLUMNS = {
@@ -101,18 +101,19 @@ def _say(broken: Break | None, entries: int, head: str) -> None:
 
 
 def _verified(entries: Iterator[AuditEntry]) -> tuple[Break | None, int, str]:
-    seen = {"entries": 0, "head": "0" * 64}
+    seen: list[tuple[int, str]] = [(0, GENESIS)]
 
     def counted() -> Iterator[AuditEntry]:
         last = time.monotonic()
         for entry in entries:
-            seen["entries"], seen["head"] = entry.seq, entry.hash
+            seen[0] = entry.seq, entry.hash
             if time.monotonic() - last > 1:
                 last = time.monotonic()
                 click.echo(f"\r{entry.seq} entries …", nl=False, err=True)
             yield entry
 
-    return first_break(counted()), int(seen["entries"]), str(seen["head"])
+    broken = first_break(counted())
+    return broken, *seen[0]
 
 
 def _entries_of(file: Path) -> Iterator[AuditEntry]:

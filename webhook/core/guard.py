@@ -207,7 +207,7 @@ def _after_last_run(rule: Rule, incident: OpenIncident, evidence: Evidence) -> C
         if free > evidence.now:
             return _hold(
                 "open_incident",
-                f"{ended}; looked at again in {_ago(free - evidence.now)}",
+                f"{ended}; looked at again in {_in(free - evidence.now)}",
                 retry_at=free,
             )
     return _pass("open_incident", f"incident {incident.id} is open; {ended}")
@@ -229,7 +229,7 @@ def _rested(guard: str, rest: timedelta, finished_at: datetime | None, now: date
     free = finished_at + rest
     ended = f"last run ended {_ago(now - finished_at)} ago"
     if free > now:
-        return _hold(guard, f"{ended}; free in {_ago(free - now)}", retry_at=free)
+        return _hold(guard, f"{ended}; free in {_in(free - now)}", retry_at=free)
     return _pass(guard, f"{ended}, longer than {format_duration(rest)}")
 
 
@@ -240,7 +240,7 @@ def _spent(guard: str, limit: RateLimit | None, starts: tuple[datetime, ...], no
     if len(starts) < limit.count:
         return _pass(guard, spent)
     free = starts[-limit.count] + limit.per
-    return _hold(guard, f"{spent}; free in {_ago(free - now)}", retry_at=free)
+    return _hold(guard, f"{spent}; free in {_in(free - now)}", retry_at=free)
 
 
 def _room(guard: str, limit: int | None, running: int) -> Check:
@@ -252,8 +252,12 @@ def _room(guard: str, limit: int | None, running: int) -> Check:
 
 
 def _ago(span: timedelta) -> str:
+    return format_duration(timedelta(seconds=max(0, span // timedelta(seconds=1))))
+
+
+def _in(span: timedelta) -> str:
     # Rounded up: "free in 0s" would be a lie.
-    return format_duration(timedelta(seconds=max(0, -(-span // timedelta(seconds=1)))))
+    return format_duration(timedelta(seconds=-(-span // timedelta(seconds=1))))
 
 
 def _pass(guard: str, reason: str) -> Check:

@@ -40,7 +40,7 @@ def task_name(errand: Errand) -> str:
 
 def make_app(broker_url: str) -> Celery:
     """The Celery application on one broker, with every setting that loses or doubles work by default set."""
-    app = Celery("alertmend", broker=_broker_url(broker_url), set_as_current=False)
+    app: Celery = Celery("alertmend", broker=_broker_url(broker_url), set_as_current=False)
     app.conf.update(
         # Acknowledge after the work: a killed worker's message comes again.
         task_acks_late=True,
@@ -91,7 +91,7 @@ def make_message(app: Celery) -> Callable[[Doorbell], tuple[str, bytes]]:
     @cache
     def template(errand: Errand) -> dict[str, Any]:
         message = app.amqp.as_task_v2("", task_name(errand), args=(), kwargs={}, argsrepr="", kwargsrepr="{}")
-        content_type, content_encoding, _ = dumps([], serializer="json")
+        content_type, content_encoding, _ = dumps([], serializer="json")  # type: ignore[no-untyped-call]
         return {
             "content-encoding": content_encoding,
             "content-type": content_type,

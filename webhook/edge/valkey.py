@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from webhook.errors import Unavailable
 
@@ -54,7 +56,7 @@ class EmbeddedValkey:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if path.parent.stat().st_uid != os.getuid():
             raise Unavailable("the embedded Valkey", f"{path.parent} belongs to someone else")
-        if self._answers():
+        if self.answers():
             return False
         # A session of its own: a Ctrl-C in the terminal must not end it before the workers.
         with (self.storage / "valkey.log").open("ab") as log:
@@ -63,16 +65,12 @@ class EmbeddedValkey:
             )
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            if self._answers():
+            if self.answers():
                 return True
             if server.poll() is not None:
                 break
             time.sleep(0.02)
         raise Unavailable("the embedded Valkey", f"it does not start; see {self.storage / 'valkey.log'}")
-
-    def answers(self) -> bool:
-        """Whether it is there."""
-        return self._answers()
 
     def stop(self) -> None:
         """Ends it; everything acknowledged is on disk already."""
@@ -82,17 +80,18 @@ class EmbeddedValkey:
         except RedisError:
             return
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it is there, and has loaded what it kept."""
         try:
             with self._client() as client:
                 return bool(client.ping())
-        except BusyLoadingError:
-            return False
         except (RedisError, OSError):
             return False
 
     def _client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(socket_path(self.storage)), socket_timeout=5)
+        path = str(socket_path(self.storage))
+        # One try: asking again is the caller's affair.
+        return redis.Redis(unix_socket_path=path, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
     def _command(self, path: Path) -> list[str]:
         # Imported here: the package brings a client of its own along.

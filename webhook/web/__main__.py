@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
@@ -51,6 +52,7 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
         max_body_bytes=lambda: limit["max_body_bytes"],
     )
     _reload_on_hangup(arguments.config_file, limit)
+    tls: dict[str, Any] = uvicorn_tls(web_config)
     host, _, port = arguments.listen_address.rpartition(":")
     return uvicorn.Server(
         uvicorn.Config(
@@ -65,7 +67,7 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=10,
-            **(uvicorn_tls(web_config) if web_config else {}),
+            **tls,
         )
     )
 

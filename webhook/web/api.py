@@ -14,7 +14,8 @@ from webhook.core.audit import timestamp
 from webhook.edge.ledger import LISTINGS, Listing, SqlLedger
 from webhook.errors import PayloadError
 from webhook.web.answers import SHOWN
-from webhook.web.auth import Authenticator, Role
+from webhook.edge.webconfig import Role
+from webhook.web.auth import Authenticator
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
 

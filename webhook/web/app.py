@@ -31,7 +31,6 @@ def make_app(
     """The application over its dependencies."""
     ready = _endpoint(Ready(ping=ping))
     receiver = _endpoint(Receiver(authenticator=authenticator, put=put, max_body_bytes=max_body_bytes))
-    shared = {"ledger": ledger, "authenticator": authenticator}
     app = Starlette(
         routes=[
             # Both spellings are served: a redirect would turn Alertmanager's POST into a GET and lose it.
@@ -39,15 +38,20 @@ def make_app(
             Route(f"{RECEIVER_PATH}/", receiver, methods=["POST"]),
             *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
             *(Route(path, ready) for path in ("/readyz", "/-/ready", "/startupz")),
-            Route("/api/v1/audit/verify", _endpoint(Verified(**shared))),
-            Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(**shared))),
-            *(Route(f"/api/v1/{kind}", _endpoint(Listed(kind=kind, **shared))) for kind in _KINDS),
-            *(Route(f"/api/v1/{kind}/{{id}}", _endpoint(One(kind=kind, **shared))) for kind in _KINDS),
+            Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
+            Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(ledger=ledger, authenticator=authenticator))),
+            *(route for kind in _KINDS for route in _listing(kind, ledger, authenticator)),
         ],
         exception_handlers={WebhookError: error_answer, 404: _no_route, 405: _no_method},
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _listing(kind: str, ledger: SqlLedger, authenticator: Authenticator) -> list[Route]:
+    listed = Listed(kind=kind, ledger=ledger, authenticator=authenticator)
+    one = One(kind=kind, ledger=ledger, authenticator=authenticator)
+    return [Route(f"/api/v1/{kind}", _endpoint(listed)), Route(f"/api/v1/{kind}/{{id}}", _endpoint(one))]
 
 
 _KINDS = ("incidents", "runs", "audit")

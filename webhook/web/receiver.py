@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from webhook.edge.payload import check_size, parse
 from webhook.ports import Envelope
-from webhook.web.auth import Authenticator, Role
+from webhook.edge.webconfig import Role
+from webhook.web.auth import Authenticator
 from webhook.wiring import new_id, now
 
 Put = Callable[[str, Envelope], Awaitable[None]]
