@@ -65,15 +65,15 @@ class Authenticator:
         self._tokens = [_TokenFile(path=path) for path in (web_config.receiver_tokens_files if web_config else ())]
         self._passwords = _Passwords(users=web_config.users if web_config else {})
 
-    async def allow(self, headers: Mapping[str, str], role: Role) -> Identity:
-        """Who is asking, if they have the role. `headers` are found by lower-case names, as Starlette's are.
+    async def allow(self, authorization_header: str | None, role: Role) -> Identity:
+        """Who is asking, if they have the role.
 
         Raises:
             NotAuthenticated: as `identify`.
             AccessDenied: it is known who asks, and they do not have the role.
             Unavailable: too many passwords are waiting for their check.
         """
-        identity = await self.identify(headers.get("authorization"))
+        identity = await self.identify(authorization_header)
         if role not in identity.roles:
             raise AccessDenied(
                 f"{identity.name!r} may not {_DEEDS[role]}: that takes the role {role.value} in the web.config.file"
