@@ -202,8 +202,8 @@ def build_inbox(config: Config, storage: Path) -> Any:
     return RedisInbox(connect_async(url), message=message_maker(url))
 
 
-def prepare(site: Site) -> None:
-    """The database's schema brought up to date.
+def prepare(site: Site) -> Config:
+    """The configuration, once it is known to be sound and the database's schema is up to date.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -211,6 +211,7 @@ def prepare(site: Site) -> None:
     """
     from webhook.edge.migration import migrate
 
-    config = read_config(site.config_file)
+    config = Current.of(site.config_file).config
     site.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
     migrate(open_ledger(config, site.storage).engine)
+    return config

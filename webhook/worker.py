@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     site = Site(config_file=arguments.config_file, storage=arguments.storage_path)
     try:
         if arguments.role == "prepare":
-            prepare(site)
+            print("embedded" if prepare(site).redis_url is None else "configured")
             return 0
         return _serve(build_worker(site), role=arguments.role, grace_seconds=arguments.grace_seconds)
     except ConfigError as error:

@@ -20,6 +20,8 @@ import structlog
 from webhook import telemetry
 from webhook.cli.options import config_file, storage_path
 from webhook.core.duration import DurationError, parse_duration
+from webhook.edge.valkey import EmbeddedValkey
+from webhook.errors import Unavailable
 
 log = structlog.get_logger()
 
@@ -77,11 +79,40 @@ class Role:
         return True
 
 
+@dataclass(slots=True, kw_only=True)
+class ValkeyRole:
+    """The embedded Valkey as a role: restarted when it dies, ended last, by `serve` itself."""
+
+    valkey: EmbeddedValkey
+    name: str = "valkey"
+    looked_at: float = field(default_factory=time.monotonic)
+
+    def look_after(self) -> None:
+        """Start it again when it does not answer."""
+        if time.monotonic() - self.looked_at < 1:
+            return
+        self.looked_at = time.monotonic()
+        if self.valkey.answers():
+            return
+        log.error("it died", action="restart", process=self.name)
+        try:
+            self.valkey.start()
+        except Unavailable as error:
+            log.error(str(error), action="restart", process=self.name)
+
+    def signal(self, number: int) -> None:
+        """Nothing: it has to outlive the others."""
+
+    def wait(self, until: float) -> bool:
+        """It is not waited for."""
+        return True
+
+
 @dataclass(slots=True)
 class Supervisor:
     """Keeps the roles alive until it is told to end."""
 
-    roles: list[Role]
+    roles: Sequence[Role | ValkeyRole]
     grace_seconds: float
     config_file: Path
     stopping: bool = False
@@ -116,14 +147,11 @@ class Supervisor:
 
     def _end(self) -> int:
         log.info("ending", action="stop", grace_seconds=self.grace_seconds)
-        # No new notifications; then the workers, of which the runs may need the grace.
-        web = [role for role in self.roles if role.name == "web"]
-        workers = [role for role in self.roles if role.name != "web"]
         for role in self.roles:
             role.signal(signal.SIGTERM)
         until = time.monotonic() + self.grace_seconds + LAST_SECONDS
-        gone = [role.wait(until) for role in (*web, *workers)]
-        for role, is_gone in zip((*web, *workers), gone, strict=True):
+        gone = [role.wait(until) for role in self.roles]
+        for role, is_gone in zip(self.roles, gone, strict=True):
             if not is_gone:
                 log.error("killed", action="stop", process=role.name)
                 role.signal(signal.SIGKILL)
@@ -172,59 +200,22 @@ def serve(
     if role != "worker":
         _check_address(listen_address, is_protected=web_config_file is not None, insecure=insecure)
     storage_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The whole configuration, before anything is started: every problem at once, exit status 2.
-    wants_valkey = _check(config_file)
+    shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}"]
+    shared += [f"--log.format={log_format}", f"--log.level={log_level}"]
     with _only_one(storage_path):
-        from webhook.edge.valkey import EmbeddedValkey
-
+        wants_valkey = _prepare(shared)
         valkey = EmbeddedValkey(storage=storage_path) if wants_valkey else None
         if valkey is not None and not valkey.start():
             log.info("adopted a Valkey that was left running", action="start")
         try:
-            shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}"]
-            shared += [f"--log.format={log_format}", f"--log.level={log_level}"]
-            _prepare(shared)
-            roles = _roles(role, shared, listen_address, web_config_file, grace_seconds)
+            roles: list[Role | ValkeyRole] = list(_roles(role, shared, listen_address, web_config_file, grace_seconds))
             if valkey is not None:
-                roles.insert(0, _ValkeyRole(valkey))  # type: ignore[arg-type]
+                roles.insert(0, ValkeyRole(valkey=valkey))
             status = Supervisor(roles=roles, grace_seconds=grace_seconds, config_file=config_file).run()
         finally:
             if valkey is not None:
                 valkey.stop()
     sys.exit(status)
-
-
-class _ValkeyRole:
-    """The embedded Valkey as a role: restarted when it dies, ended last, by `serve` itself."""
-
-    name = "valkey"
-
-    def __init__(self, valkey: object) -> None:
-        self._valkey = valkey
-        self._looked_at = time.monotonic()
-
-    def look_after(self) -> None:
-        """Start it again when it does not answer."""
-        from webhook.edge.valkey import EmbeddedValkey
-        from webhook.errors import Unavailable
-
-        assert isinstance(self._valkey, EmbeddedValkey)
-        if time.monotonic() - self._looked_at < 1:
-            return
-        self._looked_at = time.monotonic()
-        if not self._valkey.answers():
-            log.error("it died", action="restart", process=self.name)
-            try:
-                self._valkey.start()
-            except Unavailable as error:
-                log.error(str(error), action="restart", process=self.name)
-
-    def signal(self, number: int) -> None:
-        """Nothing: it has to outlive the others."""
-
-    def wait(self, until: float) -> bool:
-        """It is not waited for."""
-        return True
 
 
 def _roles(
@@ -242,20 +233,16 @@ def _roles(
     return roles
 
 
-def _check(config_file: Path) -> bool:
-    """Whether an embedded Valkey is wanted."""
-    from webhook.edge.configfile import read_config
-    from webhook.edge.inventory import read_inventory
+def _prepare(shared: Sequence[str]) -> bool:
+    """Whether an embedded Valkey is wanted. The configuration is sound and the database ready when this returns.
 
-    config = read_config(config_file)
-    read_inventory(config.inventory)
-    return config.redis_url is None
-
-
-def _prepare(shared: Sequence[str]) -> None:
-    status = subprocess.run([sys.executable, "-m", "webhook.worker", "prepare", *shared], check=False).returncode
-    if status:
-        sys.exit(status)
+    A child does it, so that the supervisor stays small.
+    """
+    command = [sys.executable, "-m", "webhook.worker", "prepare", *shared]
+    child = subprocess.run(command, check=False, stdout=subprocess.PIPE)
+    if child.returncode:
+        sys.exit(child.returncode)
+    return child.stdout.strip() == b"embedded"
 
 
 def _check_address(address: str, *, is_protected: bool, insecure: bool) -> None:
