@@ -1,4 +1,4 @@
-"""Dedupe: repeats, retries, two Alertmanagers and moved starts are one firing; a firing after a resolve is a new one."""
+"""Dedupe: repeats, retries, two Alertmanagers and moved starts are one firing; after a resolve it is a new one."""
 
 from datetime import timedelta
 

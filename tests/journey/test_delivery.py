@@ -1,0 +1,114 @@
+"""At least once, from one Alertmanager or two, with Redis away and workers killed: one firing gets one run."""
+
+import signal
+import time
+
+import httpx
+import pytest
+
+from tests.journey.harness import (
+    Alertmend,
+    Processes,
+    firing,
+    free_port,
+    notification,
+    post_alerts,
+    until,
+)
+
+
+def test_two_alertmanagers_in_a_cluster_deliver_one_alert_and_it_gets_one_run(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.start()
+    gossip = free_port(), free_port()
+    first = processes.alertmanager("am1", alertmend.receiver, gossip=gossip[0], peer=gossip[1])
+    second = processes.alertmanager("am2", alertmend.receiver, gossip=gossip[1], peer=gossip[0])
+
+    def peers() -> int:
+        return len(httpx.get(f"{first}/api/v2/status").json()["cluster"]["peers"])
+
+    until(lambda: peers() == 2, "the two have met")
+    for url in (first, second):
+        post_alerts(url, "web1")
+    until(alertmend.finished, "a run has finished")
+    time.sleep(2)
+    assert alertmend.marks == ["web1"]
+
+
+def test_two_alertmanagers_that_lost_each_other_both_deliver_and_it_gets_one_run(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.start()
+    both = [processes.alertmanager(name, alertmend.receiver) for name in ("am1", "am2")]
+    for url in both:
+        post_alerts(url, "web1")
+
+    def received() -> bool:
+        return len(alertmend.items("audit", event="alert_received")) >= 2
+
+    until(received, "both have delivered")
+    until(alertmend.finished, "a run has finished")
+    assert alertmend.marks == ["web1"]
+    decisions = [entry["decision"] for entry in alertmend.items("audit", event="decision")]
+    assert sorted(decisions) == ["refuse", "run"]
+
+
+def test_redis_away_is_a_503_and_alertmanagers_own_retry_is_served_when_it_is_back(processes: Processes) -> None:
+    port = free_port()
+    redis = processes.redis(port)
+    alertmend = Alertmend(processes, top=f"redis: {{url: 'redis://127.0.0.1:{port}/0'}}\n")
+    alertmend.start()
+    alertmanager = processes.alertmanager("am", alertmend.receiver)
+    # When Redis is killed
+    redis.send_signal(signal.SIGKILL)
+    redis.wait()
+    answer = httpx.post(alertmend.receiver, json=notification(firing("web2")), timeout=20)
+    assert answer.status_code == 503
+    assert "Redis" in answer.json()["error"]
+    assert httpx.get(f"{alertmend.url}/readyz", timeout=20).status_code == 503
+    assert httpx.get(f"{alertmend.url}/healthz").status_code == 200
+    post_alerts(alertmanager, "web1")
+
+    def has_failed() -> bool:
+        metrics = httpx.get(f"{alertmanager}/metrics").text
+        lines = [line for line in metrics.splitlines() if line.startswith("alertmanager_notification_requests_failed")]
+        return any(float(line.split()[-1]) > 0 for line in lines if "webhook" in line)
+
+    until(has_failed, "Alertmanager was refused")
+    # Then, when it is back, the retry is served; what was refused and not sent again is not
+    processes.redis(port)
+    [run] = until(alertmend.finished, "the run has finished", seconds=120)
+    assert run["target"] == "web1"
+    assert alertmend.marks == ["web1"]
+
+
+@pytest.mark.parametrize("role", ["intake"])
+def test_a_worker_that_is_killed_in_the_middle_loses_nothing_and_does_nothing_twice(
+    processes: Processes, role: str
+) -> None:
+    hosts = [f"web{number}" for number in range(1, 13)]
+    top = "limits: {concurrency: 2, rate_limit: 1000/1h}\n"
+    alertmend = Alertmend(processes, hosts=hosts, top=top)
+    alertmend.start()
+    with httpx.Client() as client:
+        for number, host in enumerate(hosts):
+            client.post(alertmend.receiver, json=notification(firing(host))).raise_for_status()
+            # A burst of strangers, so that the worker is busy when it dies.
+            strangers = [firing(f"nobody{number}-{other}") for other in range(40)]
+            client.post(alertmend.receiver, json=notification(*strangers)).raise_for_status()
+            if number in (1, 5, 9):
+                alertmend.kill(role)
+                until(lambda: _lives(alertmend, role), "it was started again")
+    until(lambda: len(alertmend.finished()) == len(hosts), "every run has finished", seconds=180)
+    assert sorted(alertmend.marks) == sorted(hosts)
+    received = [entry["body"]["notification"] for entry in alertmend.items("audit", event="alert_received")]
+    assert len(received) == len(set(received)) == 2 * len(hosts)
+    refused = alertmend.items("audit", event="decision", decision="refuse")
+    assert len(refused) == 40 * len(hosts)
+    assert alertmend.get("audit/verify")["ok"]
+
+
+def _lives(alertmend: Alertmend, role: str) -> bool:
+    try:
+        return alertmend.child(role) > 0
+    except LookupError:
+        return False
