@@ -118,9 +118,9 @@ class MemoryStore:
     def call_line(self, line: str, *, due: str, now: datetime, limit: int) -> int:
         waiting = self.lines.setdefault(line, {})
         called = sorted(waiting, key=lambda pair: (waiting[pair], pair))[:limit]
-        for pair in called:
+        for place, pair in enumerate(called):
             del waiting[pair]
-            self.due[pair_due(pair)] = now
+            self.due[pair_due(pair)] = now - timedelta(milliseconds=len(called) - place)
         self.due.pop(due, None)
         if len(called) == limit:
             self.due[due] = now + timedelta(seconds=1)

@@ -203,7 +203,9 @@ class RedisStore:
             with self.client.pipeline(transaction=True) as pipe:
                 if called:
                     pipe.zrem(key, *called)
-                    pipe.zadd(DUE, {b"pair:" + pair: _ms(now) for pair in called})
+                    # A millisecond apart, so that the order of the line is the order of the decisions.
+                    first = _ms(now) - len(called)
+                    pipe.zadd(DUE, {b"pair:" + pair: first + place for place, pair in enumerate(called)})
                 pipe.zrem(DUE, due)
                 if len(called) == limit:
                     pipe.zadd(DUE, {due: _ms(now + timedelta(seconds=1))})

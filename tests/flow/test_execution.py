@@ -1,0 +1,243 @@
+"""One run: started once, probed before, acted, probed after, finished whatever happens."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.flow.scene import Scene, alert, rule
+from webhook.core.audit import Event
+from webhook.core.incident import Outcome, ResolvedBy, RunState
+from webhook.core.rule import Step, Untrusted
+from webhook.errors import Unavailable
+from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
+
+
+def sick_until_mended(scene: Scene) -> None:
+    scene.world.answers = lambda: bool(scene.playbooks.jobs)
+
+
+def outcomes(scene: Scene) -> list[Outcome | None]:
+    return [run.outcome for run in scene.runs]
+
+
+def test_sick_before_and_healthy_after_is_fixed_and_every_answer_is_recorded() -> None:
+    scene = Scene(rules=(rule(probe=True),))
+    sick_until_mended(scene)
+    scene.delivers(alert())
+    scene.work()
+    assert outcomes(scene) == [Outcome.FIXED]
+    assert [answer.healthy for answer in scene.runs[0].probes] == [False, False, False, True, True]
+
+
+def test_one_healthy_answer_before_means_that_nothing_is_done() -> None:
+    scene = Scene(rules=(rule(probe=True),))
+    answers = iter([False, False, True])
+    scene.world.answers = lambda: next(answers)
+    scene.delivers(alert())
+    scene.work()
+    assert outcomes(scene) == [Outcome.NOT_NEEDED]
+    assert scene.playbooks.jobs == []
+
+
+def test_still_sick_at_the_deadline_is_ineffective_and_the_next_step_is_tried() -> None:
+    steps = (Step(playbook="restart.yml"), Step(playbook="reboot.yml"))
+    scene = Scene(rules=(rule(probe=True, steps=steps),))
+    scene.world.answers = lambda: False
+    scene.delivers(alert())
+    for _ in range(3):
+        scene.work()
+        scene.keep_up()
+    assert outcomes(scene) == [Outcome.INEFFECTIVE, Outcome.INEFFECTIVE]
+    assert [job.playbook.name for job in scene.playbooks.jobs] == ["restart.yml", "reboot.yml"]
+    assert scene.decisions[-1].guard == "attempts"
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (PlaybookEnd.FAILED, Outcome.FAILED),
+        (PlaybookEnd.TIMEOUT, Outcome.FAILED),
+        (PlaybookEnd.CANCELLED, Outcome.CANCELLED),
+    ],
+)
+def test_a_playbook_that_did_not_end_well_says_why(end: PlaybookEnd, outcome: Outcome) -> None:
+    scene = Scene()
+    scene.playbooks.does = lambda job: PlaybookResult(end=end, reason="because", return_code=2)
+    scene.delivers(alert())
+    scene.work()
+    assert (scene.runs[0].outcome, scene.runs[0].reason) == (outcome, "because")
+
+
+def test_an_end_is_written_when_alertmend_itself_breaks() -> None:
+    def breaks(job: PlaybookJob) -> PlaybookResult:
+        raise RuntimeError("out of luck")
+
+    scene = Scene()
+    scene.playbooks.does = breaks
+    scene.delivers(alert())
+    scene.work()
+    assert scene.runs[0].outcome is Outcome.FAILED
+    assert "out of luck" in scene.runs[0].reason
+
+
+def test_a_run_is_started_once_however_often_it_is_rung_for() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+    other = scene.worker("worker-2")
+    assert scene.execution.execute(doorbell.about) is Outcome.UNPROVED
+    assert other.execute(doorbell.about) is None
+    assert len(scene.playbooks.jobs) == 1
+
+
+def test_nothing_is_done_that_is_not_on_the_record() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+
+    def away() -> None:
+        raise Unavailable("the audit database")
+
+    scene.ledger.fails = away
+    with pytest.raises(Unavailable):
+        scene.execution.execute(doorbell.about)
+    assert scene.playbooks.jobs == []
+
+
+def test_a_resolve_that_is_asked_for_proves_the_run_and_holds_no_worker() -> None:
+    scene = Scene(rules=(rule(resolve_within=timedelta(minutes=10)),))
+    scene.delivers(alert())
+    scene.work()
+    assert scene.runs[0].state is RunState.PROVING
+    scene.clock.advance(minutes=9)
+    scene.keep_up()
+    scene.resolves()
+    assert outcomes(scene) == [Outcome.FIXED]
+    assert scene.incidents[0].resolved_by is ResolvedBy.REMEDIATION
+
+
+def test_a_resolve_that_is_asked_for_and_does_not_come_makes_the_run_ineffective() -> None:
+    scene = Scene(rules=(rule(resolve_within=timedelta(minutes=10)),))
+    scene.delivers(alert())
+    scene.work()
+    scene.clock.advance(minutes=10)
+    scene.keep_up()
+    assert outcomes(scene) == [Outcome.INEFFECTIVE]
+    scene.resolves()
+    assert scene.incidents[0].resolved_by is ResolvedBy.UNKNOWN
+
+
+def test_a_resolve_in_the_middle_closes_the_incident_when_it_is_known_who_mended_it() -> None:
+    scene = Scene(rules=(rule(probe=True),))
+    sick_until_mended(scene)
+
+    def resolves_meanwhile(job: PlaybookJob) -> PlaybookResult:
+        scene.resolves()
+        assert scene.incidents[0].is_open
+        return PlaybookResult(end=PlaybookEnd.OK, reason="done", return_code=0)
+
+    scene.playbooks.does = resolves_meanwhile
+    scene.delivers(alert())
+    scene.work()
+    assert scene.incidents[0].resolved_by is ResolvedBy.REMEDIATION
+
+
+def test_the_playbook_gets_the_alerts_and_a_strangers_words_are_marked() -> None:
+    step = Step(playbook="restart.yml", vars={"port": "$labels.port", "service": "nginx", "host": "$target"})
+    scene = Scene(rules=(rule(steps=(step,)),))
+    scene.delivers(alert(port="{{ evil }}"))
+    scene.work()
+    [job] = scene.playbooks.jobs
+    assert job.variables == {"port": "{{ evil }}", "service": "nginx", "host": "web1"}
+    assert [name for name, value in job.variables.items() if isinstance(value, Untrusted)] == ["port"]
+    [found] = job.alertmend["alerts"]  # type: ignore[misc]
+    assert found["labels"]["port"] == "{{ evil }}"
+
+
+def test_a_label_that_the_rule_asks_for_and_the_alert_lacks_is_a_refusal_that_names_it() -> None:
+    scene = Scene(rules=(rule(steps=(Step(playbook="restart.yml", vars={"port": "$labels.port"}),)),))
+    [decision] = scene.delivers(alert())
+    assert decision.guard == "labels"
+    assert "$labels.port" in decision.reason
+
+
+def test_a_rule_that_is_gone_cancels_what_is_queued() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    scene.rules = ()
+    scene.work()
+    assert outcomes(scene) == [Outcome.CANCELLED]
+
+
+def test_a_run_whose_worker_vanished_is_lost_after_its_processes_are_gone() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+
+    def vanishes(job: PlaybookJob) -> PlaybookResult:
+        scene.store.leases.clear()
+        scene.upkeep.tick()
+        return PlaybookResult(end=PlaybookEnd.OK, reason="too late", return_code=0)
+
+    scene.playbooks.does = vanishes
+    scene.execution.execute(doorbell.about)
+    assert scene.leftovers == [doorbell.about]
+    assert outcomes(scene) == [Outcome.LOST]
+    finished = [event for event in scene.ledger.events if event.event is Event.RUN_FINISHED]
+    assert len(finished) == 1
+
+
+def test_runs_that_redis_forgot_are_recorded_as_lost_once() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    scene.store.records.clear()
+    assert len(scene.upkeep.mourn()) == 1
+    assert scene.upkeep.mourn() == []
+    assert outcomes(scene) == [Outcome.LOST]
+
+
+def test_what_a_crashed_worker_committed_is_sealed_and_rung_for_later() -> None:
+    scene = Scene()
+
+    def away() -> None:
+        raise Unavailable("the audit database")
+
+    scene.ledger.fails = away
+    with pytest.raises(Unavailable):
+        scene.delivers(alert())
+    assert scene.take_rung(Errand.EXECUTE) == []
+    scene.ledger.fails = lambda: None
+    scene.keep_up()
+    scene.work()
+    assert outcomes(scene) == [Outcome.UNPROVED]
+    assert scene.ledger.holds
+
+
+def test_a_queued_run_whose_doorbell_was_lost_is_rung_for_again() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    scene.take_rung(Errand.EXECUTE)
+    scene.clock.advance(seconds=31)
+    scene.keep_up()
+    scene.work()
+    assert outcomes(scene) == [Outcome.UNPROVED]
+
+
+def test_a_notification_whose_doorbell_was_lost_is_rung_for_again() -> None:
+    scene = Scene()
+    id = scene.arrives(alert())
+    scene.take_rung(Errand.INTAKE)
+    scene.clock.advance(seconds=31)
+    scene.upkeep.ring_again()
+    assert [doorbell.about for doorbell in scene.take_rung(Errand.INTAKE)] == [id]
+
+
+def test_a_worker_that_closes_cancels_what_has_not_acted() -> None:
+    scene = Scene(rules=(rule(probe=True),))
+    scene.world.answers = lambda: False
+    scene.delivers(alert())
+    scene.execution.closing.set()
+    scene.work()
+    assert outcomes(scene) == [Outcome.CANCELLED]
+    assert replace(scene.runs[0]).acted_at is None
