@@ -1,7 +1,7 @@
 """A service that exists to be broken: answers 200 on every path, and writes its process id to <home>/toy.pid.
 
-    python3 toy.py --port=9481 --home=/tmp/toy     # starts it in the background
-    kill $(cat /tmp/toy/toy.pid)                   # breaks it
+python3 toy.py --port=9481 --home=/tmp/toy     # starts it in the background
+kill $(cat /tmp/toy/toy.pid)                   # breaks it
 """
 
 import argparse

@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 
 from webhook.core.audit import timestamp
 from webhook.edge.ledger import LISTINGS, Listing, SqlLedger
+from webhook.edge.webconfig import Role
 from webhook.errors import PayloadError
 from webhook.web.answers import SHOWN
-from webhook.edge.webconfig import Role
 from webhook.web.auth import Authenticator
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 1000

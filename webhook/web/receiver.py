@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from webhook.edge.payload import check_size, parse
-from webhook.ports import Envelope
 from webhook.edge.webconfig import Role
+from webhook.ports import Envelope
 from webhook.web.auth import Authenticator
 from webhook.wiring import new_id, now
 
