@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +19,10 @@ from redis.retry import Retry
 from webhook.change import Change
 from webhook.core.alert import Notification
 from webhook.core.rulebook import Rulebook
-from webhook.edge.configfile import Config, read_config
+from webhook.edge.configfile import Config, inventory_path, read_config
 from webhook.edge.inventory import read_inventory
 from webhook.edge.valkey import EmbeddedValkey
-from webhook.errors import ConfigError
+from webhook.errors import ConfigError, Problem
 from webhook.execution import Execution, Workshop
 from webhook.intake import Intake
 from webhook.ports import Doorbell, Envelope
@@ -53,8 +53,7 @@ class Current:
         Raises:
             ConfigError: with every problem.
         """
-        config = read_config(file)
-        return cls(config, rulebook_of(config))
+        return cls(*load(file))
 
     def reload(self) -> bool:
         """Whether the files were taken over; what is wrong with them is logged."""
@@ -73,9 +72,28 @@ class Current:
         return Workshop(rulebook=self.rulebook, playbooks=self.config.playbooks, inventory=self.config.inventory)
 
 
-def rulebook_of(config: Config) -> Rulebook:
-    """The rules of a configuration, with the inventory that Ansible reads."""
-    return Rulebook(rules=config.rules, policy=config.policy, inventory=read_inventory(config.inventory))
+def load(file: Path) -> tuple[Config, Rulebook]:
+    """The configuration in `file`, and its rules with the inventory as Ansible reads it.
+
+    Raises:
+        ConfigError: with every problem in every file.
+    """
+    try:
+        config = read_config(file)
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *_inventory_problems(file)]) from None
+    rulebook = Rulebook(rules=config.rules, policy=config.policy, inventory=read_inventory(config.inventory))
+    return config, rulebook
+
+
+def _inventory_problems(file: Path) -> Sequence[Problem]:
+    path = inventory_path(file)
+    try:
+        if path is not None:
+            read_inventory(path)
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def redis_url(config: Config, storage: Path) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sized
 from pathlib import Path
 
 import click
 
 from webhook.cli.options import config_file
-from webhook.edge.configfile import read_config
-from webhook.edge.inventory import read_inventory
 from webhook.errors import ConfigError, Problem
+from webhook.wiring import load
 
 
 @click.command()
@@ -34,9 +34,14 @@ def check(context: click.Context, config_file: Path, output: str) -> None:
 
 def _look(config_file: Path) -> tuple[tuple[Problem, ...], str]:
     try:
-        config = read_config(config_file)
-        inventory = read_inventory(config.inventory)
+        _, rulebook = load(config_file)
     except ConfigError as error:
-        count = len(error.problems)
-        return error.problems, f"{count} problem{'s' if count != 1 else ''}"
-    return (), f"{config_file}: {len(config.rules)} rules, {len(inventory.hosts)} hosts, no problems"
+        return error.problems, _count(error.problems, "problem")
+    return (
+        (),
+        f"{config_file}: {_count(rulebook.rules, 'rule')}, {_count(rulebook.inventory.hosts, 'host')}, no problems",
+    )
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) != 1 else ''}"

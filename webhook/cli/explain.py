@@ -19,8 +19,7 @@ from webhook.core.matcher import all_match
 from webhook.core.rule import Rule
 from webhook.core.rulebook import Match, Rulebook
 from webhook.core.state import Draft, Snapshot
-from webhook.edge.configfile import read_config
-from webhook.wiring import now, rulebook_of
+from webhook.wiring import load, now
 
 
 @click.command()
@@ -34,7 +33,7 @@ def explain(context: click.Context, labels: Sequence[str], config_file: Path, ou
     Exit status 0: it would run. 1: it would not.
     """
     alert = _alert(labels)
-    rulebook = rulebook_of(read_config(config_file))
+    _, rulebook = load(config_file)
     match = rulebook.match(alert)
     decision = _decide(rulebook, match, alert) if match else None
     if output == "json":

@@ -101,7 +101,6 @@ def read_config(path: Path) -> Config:
         ConfigError: with every problem in all of the files.
     """
     problems: list[Problem] = []
-    path = path.absolute()
     fields = _known(load(path, problems), _TOP, later=_TOP_LATER, required={"inventory", "rule_files"})
     playbooks = _folder(fields.get("playbooks"), path.parent / "playbooks")
     redis_url = _url(fields.get("redis"))
@@ -119,7 +118,7 @@ def read_config(path: Path) -> Config:
     rules = _rules(fields.get("rule_files"), playbooks=playbooks, problems=problems)
     refuse(problems)
     return Config(
-        file=path,
+        file=path.absolute(),
         policy=policy,
         inventory=inventory,
         playbooks=playbooks,
@@ -128,6 +127,13 @@ def read_config(path: Path) -> Config:
         database_url=database_url,
         max_body_bytes=max_body_bytes,
     )
+
+
+def inventory_path(path: Path) -> Path | None:
+    """Where a configuration that may be wrong elsewhere says that its inventory lies; None when it does not say."""
+    node = mapping(load(path, [])).get("inventory")
+    found = relative_path(node)
+    return found.absolute() if found is not None and found.exists() else None
 
 
 def _known(

@@ -1,7 +1,9 @@
 """STUB, to be replaced."""
 
-import json, subprocess, sys, os
+import subprocess
+import sys
 from pathlib import Path
+
 from webhook.ports import *
 
 
