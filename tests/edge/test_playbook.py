@@ -1,0 +1,346 @@
+"""Running playbooks, judged by the world: which files appeared, on which host, and what is still running."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webhook.core.rule import Untrusted
+from webhook.edge.playbook import MARK, AnsibleRunner, clean, end_leftovers, unsafe
+from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
+
+ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+
+
+@dataclass
+class Site:
+    """Two hosts, each of which is a folder on this machine."""
+
+    folder: Path
+    runner: AnsibleRunner
+    runs: int = 0
+    playbooks: dict[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        hosts = {name: {"home": str(self.home(name))} for name in ("web1", "web2")}
+        for name in hosts:
+            self.home(name).mkdir()
+        self.inventory.write_text(json.dumps({"all": {"vars": LOCAL, "hosts": hosts}}))
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "inventory.yml"
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def home(self, host: str) -> Path:
+        return self.folder / host
+
+    def job(self, tasks: list[dict[str, Any]], *, hosts: str = "all", seconds: float = 60, **given: Any) -> PlaybookJob:
+        self.runs += 1
+        playbook = self.folder / f"play{self.runs}.yml"
+        playbook.write_text(json.dumps([{"hosts": hosts, "gather_facts": False, "tasks": tasks}]))
+        return PlaybookJob(
+            run=f"run{os.getpid()}x{self.runs}x{time.time_ns()}",
+            playbook=playbook,
+            inventory=self.inventory,
+            target=given.pop("target", "web1"),
+            variables=given.pop("variables", {}),
+            alertmend=given,
+            timeout=timedelta(seconds=seconds),
+        )
+
+    def run(self, tasks: list[dict[str, Any]], **given: Any) -> PlaybookResult:
+        return self.runner.run(self.job(tasks, **given), is_cancelled=lambda: False)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    found = Site(tmp_path, AnsibleRunner(work_dir=tmp_path / "work", environment={**os.environ, "SECRET": "s3cr3t"}))
+    yield found
+    found.runner.close()
+
+
+def marked(run: str) -> list[str]:
+    """The command lines of the processes that belong to a run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"{MARK}={run}".encode() in environment.split(b"\0"):
+            found.append(command.replace(b"\0", b" ").decode())
+    return found
+
+
+def until(question: Any, seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := question():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+TOUCH = {"ansible.builtin.copy": {"dest": "{{ home }}/touched", "content": "x", "mode": "0600"}}
+
+
+def test_it_touches_the_target_and_no_other_host_and_leaves_no_file(site: Site) -> None:
+    stats = {"ansible.builtin.set_stats": {"data": {"alertmend_result": {"said": "hello\x1b[31m"}}}}
+    result = site.run([TOUCH, stats])
+    assert (result.end, result.return_code) == (PlaybookEnd.OK, 0)
+    assert (result.tasks.ok, result.tasks.changed) == (2, 1)
+    assert result.result == {"said": "hello"}
+    assert result.first_task_at is not None
+    assert (site.home("web1") / "touched").exists()
+    assert not (site.home("web2") / "touched").exists()
+    assert list(site.work.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "target", ["", "all!", "web1,web2", "web*", "~web", "!web2", "@file", "-e", "web[0]", "web1 web2"]
+)
+def test_a_target_that_is_a_pattern_is_never_passed_on(site: Site, target: str) -> None:
+    with pytest.raises(ValueError):
+        site.run([TOUCH], target=target)
+
+
+def test_a_failed_task_says_which_and_why(site: Site) -> None:
+    result = site.run([{"name": "Look", "ansible.builtin.fail": {"msg": "no such disk"}}])
+    assert result.end is PlaybookEnd.FAILED
+    assert "'Look' failed on web1: no such disk" in result.reason
+    assert result.tasks.failed == 1
+
+
+def test_a_play_that_is_for_other_hosts_is_a_failure(site: Site) -> None:
+    result = site.run([TOUCH], hosts="web2")
+    assert result.end is PlaybookEnd.FAILED
+    assert "web1" in result.reason
+    assert not (site.home("web2") / "touched").exists()
+
+
+def test_a_playbook_that_cannot_be_read_says_so(site: Site) -> None:
+    job = site.job([TOUCH])
+    job.playbook.write_text("- hosts: [")
+    result = site.runner.run(job, is_cancelled=lambda: False)
+    assert result.end is PlaybookEnd.FAILED
+    assert "ERROR" in result.reason or "YAML" in result.reason
+
+
+def _forks(site: Site, marker: str) -> dict[str, Any]:
+    """A task that starts a session of its own, in which a file would appear later, and waits."""
+    late = f"(sleep 4; touch {site.folder / marker}) & sleep 300"
+    return {"ansible.builtin.command": {"argv": ["setsid", "-f", "-w", "bash", "-c", late]}}
+
+
+def test_a_timeout_ends_the_whole_tree_and_nothing_happens_afterwards(site: Site) -> None:
+    job = site.job([_forks(site, "late")], seconds=2.5)
+    began = time.monotonic()
+    result = site.runner.run(job, is_cancelled=lambda: False)
+    assert result.end is PlaybookEnd.TIMEOUT
+    assert marked(job.run) == []
+    time.sleep(max(0, 7.5 - (time.monotonic() - began)))
+    assert not (site.folder / "late").exists()
+
+
+def test_a_cancel_ends_the_whole_tree(site: Site) -> None:
+    job = site.job([_forks(site, "late")])
+    result = site.runner.run(job, is_cancelled=lambda: any("sleep 300" in line for line in marked(job.run)))
+    assert result.end is PlaybookEnd.CANCELLED
+    assert marked(job.run) == []
+
+
+WORKER = """
+import sys, threading
+from datetime import timedelta
+from pathlib import Path
+from webhook.edge.playbook import AnsibleRunner
+from webhook.ports import PlaybookJob
+run, playbook, inventory, work = sys.argv[1:]
+job = PlaybookJob(run=run, playbook=Path(playbook), inventory=Path(inventory), target="web1", variables={},
+                  alertmend={}, timeout=timedelta(minutes=5))
+AnsibleRunner(work_dir=Path(work)).run(job, is_cancelled=lambda: False)
+"""
+
+
+def test_a_worker_that_is_killed_leaves_nothing_running(site: Site) -> None:
+    job = site.job([_forks(site, "late")])
+    arguments = [job.run, str(job.playbook), str(site.inventory), str(site.work)]
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, *arguments])
+    until(lambda: any("sleep 300" in line for line in marked(job.run)))
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    until(lambda: not marked(job.run))
+
+
+def test_a_supervisor_that_is_killed_leaves_nothing_running(site: Site) -> None:
+    job = site.job([_forks(site, "late")])
+    results: list[PlaybookResult] = []
+    thread = threading.Thread(target=lambda: results.append(site.runner.run(job, is_cancelled=lambda: False)))
+    thread.start()
+    until(lambda: any("sleep 300" in line for line in marked(job.run)))
+    [supervisor] = until(lambda: _supervisors(job.run))
+    os.kill(supervisor, signal.SIGKILL)
+    thread.join()
+    assert results[0].end is PlaybookEnd.FAILED
+    assert marked(job.run) == []
+    assert end_leftovers(job.run) == 0
+
+
+def _supervisors(run: str) -> list[int]:
+    """The parent of the run's oldest process: its own environment is the one that it was started with."""
+    marks = [int(f.name) for f in Path("/proc").glob("[0-9]*") if _has_mark(f, run)]
+    parents = {int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]) for pid in marks}
+    return [pid for pid in parents - set(marks) if b"playbook_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def _has_mark(folder: Path, run: str) -> bool:
+    try:
+        return f"{MARK}={run}".encode() in (folder / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def test_several_at_once_do_not_mix(site: Site) -> None:
+    say = {"ansible.builtin.set_stats": {"data": {"alertmend_result": {"who": "{{ who }}"}}}}
+    results: dict[int, PlaybookResult] = {}
+
+    def go(number: int) -> None:
+        results[number] = site.runner.run(jobs[number], is_cancelled=lambda: False)
+
+    jobs = [site.job([say], variables={"who": f"me{number}"}) for number in range(4)]
+    threads = [threading.Thread(target=go, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {number: result.result["who"] for number, result in results.items()} == {n: f"me{n}" for n in range(4)}
+
+
+def evil(site: Site, name: str) -> str:
+    return f"{{{{ lookup('ansible.builtin.pipe', 'touch {site.folder / name}') }}}}"
+
+
+def test_a_strangers_templates_never_run_wherever_a_playbook_puts_them(site: Site) -> None:
+    label = "alertmend.alerts[0].labels.evil"
+    tasks: list[dict[str, Any]] = [
+        {"name": f"Look at {{{{ {label} }}}}", "ansible.builtin.debug": {"msg": f"{{{{ {label} }}}}"}},
+        {"ansible.builtin.command": {"argv": ["echo", f"{{{{ {label} }}}}"]}, "when": f"{label} != 'x'"},
+        {"ansible.builtin.set_fact": {"copied": f"{{{{ {label} | trim }}}}"}},
+        {"ansible.builtin.copy": {"dest": "{{ home }}/seen", "content": "{{ copied }}{{ port }}", "mode": "0600"}},
+        {"ansible.builtin.debug": {"msg": "{{ item }}"}, "loop": ["{{ copied }}", "{{ port }}"]},
+    ]
+    value = evil(site, "taken")
+    result = site.run(tasks, alerts=[{"labels": {"evil": value}}], variables={"port": Untrusted(value)})
+    assert result.end is PlaybookEnd.OK, result.reason
+    # It arrived, as the text that it is; and nothing in it happened.
+    assert (site.home("web1") / "seen").read_text() == value * 2
+    assert not (site.folder / "taken").exists()
+
+
+def test_without_the_mark_the_same_text_does_run(site: Site) -> None:
+    # The control: were the protection gone, the test above could fail.
+    job = site.job([{"ansible.builtin.debug": {"msg": "{{ port }}"}}])
+    given = json.dumps({"port": evil(site, "taken")})
+    command = [str(ANSIBLE), "-i", str(site.inventory), "--limit", "web1", "-e", given, str(job.playbook)]
+    subprocess.run(command, check=False, capture_output=True)
+    assert (site.folder / "taken").exists()
+
+
+def test_a_strangers_magic_variables_reach_no_other_host_and_run_no_program(site: Site) -> None:
+    program = site.folder / "program"
+    program.write_text(f"#!/bin/sh\ntouch {site.folder / 'taken'}\n")
+    program.chmod(0o755)
+    labels = {
+        "ansible_connection": "ssh",
+        "ansible_host": "web2",
+        "ansible_python_interpreter": str(program),
+        "ansible_shell_executable": str(program),
+        "home": str(site.home("web2")),
+        "__ansible_unsafe": "gone",
+        "__ansible_vault": "gone",
+        "not a name": "gone",
+        "kept": "yes",
+    }
+    names = {"ansible.builtin.copy": {"dest": "{{ home }}/names", "content": "{{ names }}", "mode": "0600"}}
+    tasks = [TOUCH, {**names, "vars": {"names": "{{ alertmend.alerts[0].labels.keys() | sort | join(',') }}"}}]
+    result = site.run(tasks, alerts=[{"labels": labels}])
+    assert result.end is PlaybookEnd.OK, result.reason
+    assert not (site.folder / "taken").exists()
+    assert not (site.home("web2") / "touched").exists()
+    kept = (site.home("web1") / "names").read_text().split(",")
+    assert kept == sorted(name for name in labels if name not in ("__ansible_unsafe", "__ansible_vault", "not a name"))
+
+
+def test_a_pattern_in_hosts_is_still_limited_to_the_target(site: Site) -> None:
+    site.run(
+        [TOUCH], hosts="{{ alertmend.alerts[0].labels.who | default('all') }}", alerts=[{"labels": {"who": "all"}}]
+    )
+    assert not (site.home("web2") / "touched").exists()
+
+
+def test_a_forged_event_in_a_tasks_name_changes_nothing(site: Site) -> None:
+    forged = (
+        "\x1b[Kevil\x1b[K" + "".join(f"{line}\x1b[{len(line)}D" for line in ["eyJ1dWlkIjogIi4uLy4uL3gifQ=="]) + "\x1b[K"
+    )
+    name = "{{ alertmend.alerts[0].labels.evil }}"
+    tasks = [{"name": name, "ansible.builtin.debug": {"msg": name}}, {"ansible.builtin.fail": {"msg": name}}]
+    result = site.run(tasks, alerts=[{"labels": {"evil": forged}}])
+    assert result.end is PlaybookEnd.FAILED
+    assert "\x1b" not in result.output + result.reason
+    assert result.tasks.failed == 1
+
+
+def test_hostile_bytes_and_a_megabyte_are_made_harmless(site: Site) -> None:
+    labels = {"nul": "a\0b", "surrogate": "a\ud800b", "bidi": "a\u202eb", "c1": "a\x9bb", "long": "x" * 1_000_000}
+    write = {"ansible.builtin.copy": {"dest": "{{ home }}/seen", "content": "{{ text }}", "mode": "0600"}}
+    text = "{{ ['nul', 'surrogate', 'bidi', 'c1'] | map('extract', alertmend.alerts[0].labels) | join(',') }}"
+    length = {"ansible.builtin.assert": {"that": ["alertmend.alerts[0].labels.long | length <= 65536"]}}
+    result = site.run([{**write, "vars": {"text": text}}, length], alerts=[{"labels": labels}])
+    assert result.end is PlaybookEnd.OK, result.reason
+    assert (site.home("web1") / "seen").read_text() == "ab,ab,ab,ab"
+
+
+def test_the_workers_secrets_are_not_in_a_playbooks_environment_and_its_folder_is_private(site: Site) -> None:
+    look = {
+        "ansible.builtin.shell": {
+            "cmd": "env > {{ home }}/env; stat -c %a $TMPDIR/.. > {{ home }}/mode; ps axww > {{ home }}/ps"
+        }
+    }
+    result = site.run([look], alerts=[{"labels": {"secret": "in-a-label"}}])
+    assert result.end is PlaybookEnd.OK, result.reason
+    assert "s3cr3t" not in (site.home("web1") / "env").read_text()
+    assert (site.home("web1") / "mode").read_text().strip() == "700"
+    assert "in-a-label" not in (site.home("web1") / "ps").read_text()
+
+
+def test_much_output_is_bounded_and_keeps_its_end(site: Site) -> None:
+    shout = {"ansible.builtin.command": {"argv": ["bash", "-c", "head -c 8000000 /dev/zero | tr '\\0' x"]}}
+    fail = {"name": "The end", "ansible.builtin.fail": {"msg": "last words"}}
+    say = {"ansible.builtin.debug": {"var": "shouted.stdout"}}
+    result = site.run([{**shout, "register": "shouted"}, say, fail])
+    assert len(result.output) < 300_000
+    assert "last words" in result.output
+    assert "left out by alertmend" in result.output
+
+
+def test_what_is_marked_is_marked_all_the_way_down() -> None:
+    marked = unsafe({"a": ["x", {"b": "y\x1b", "__c": "z"}], "n": 1})
+    assert marked == {"a": [{"__ansible_unsafe": "x"}, {"b": {"__ansible_unsafe": "y"}}], "n": 1}
+    assert clean("a" * 100_000).endswith("[cut by alertmend]")
