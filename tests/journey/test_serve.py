@@ -1,0 +1,166 @@
+"""`alertmend serve` as an operator meets it: stopped, reloaded, killed, started again."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.journey.harness import Alertmend, Processes, answers, firing, notification, until
+
+SLOW = """\
+  - name: slow
+    match: ['alertname="Down"']
+    playbook: slow.yml
+"""
+
+
+def _slow(processes: Processes, *, seconds: int, **settings: object) -> Alertmend:
+    """An alertmend whose playbook takes its time, and leaves a mark when it begins and when it ends."""
+    alertmend = Alertmend(processes, rule=SLOW, **settings)  # type: ignore[arg-type]
+    folder = alertmend.folder
+    alertmend.write(
+        "playbooks/slow.yml",
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.shell:\n"
+        f"        cmd: touch {folder}/begun; sleep {seconds}; echo {{{{ inventory_hostname }}}} >> {folder}/marks\n",
+    )
+    alertmend.start()
+    return alertmend
+
+
+def _begin(alertmend: Alertmend) -> str:
+    """A run is under way; its id."""
+    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    until(lambda: (alertmend.folder / "begun").exists(), "the playbook has begun")
+    return str(alertmend.items("runs")[0]["id"])
+
+
+def _marked(run: str) -> int:
+    found = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found += f"ALERTMEND_RUN={run}".encode() in (folder / "environ").read_bytes().split(b"\0")
+    return found
+
+
+def _outcomes(alertmend: Alertmend) -> list[str]:
+    """What the database says, with no server running."""
+    command = [sys.executable, "-m", "webhook.cli", "audit", "verify", f"--storage.path={alertmend.folder / 'data'}"]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    import sqlite3
+
+    with sqlite3.connect(alertmend.folder / "data/alertmend.db") as database:
+        return [row[0] for row in database.execute("SELECT outcome FROM runs ORDER BY created_at")]
+
+
+def test_a_sigterm_lets_runs_finish(processes: Processes) -> None:
+    alertmend = _slow(processes, seconds=3)
+    _begin(alertmend)
+    alertmend.process.terminate()
+    assert alertmend.process.wait(30) == 0
+    assert alertmend.marks == ["web1"]
+    assert _outcomes(alertmend) == ["unproved"]
+
+
+def test_beyond_the_grace_a_run_is_cancelled_recorded_and_gone(processes: Processes) -> None:
+    alertmend = _slow(processes, seconds=60, options=["--shutdown.grace=1s"])
+    run = _begin(alertmend)
+    alertmend.process.terminate()
+    assert alertmend.process.wait(30) == 0
+    assert _marked(run) == 0
+    assert _outcomes(alertmend) == ["cancelled"]
+
+
+def test_a_run_whose_worker_was_killed_is_lost_and_nothing_of_it_is_left(processes: Processes) -> None:
+    alertmend = _slow(processes, seconds=60)
+    run = _begin(alertmend)
+    alertmend.kill("runs")
+    until(lambda: _marked(run) == 0, "its processes are gone")
+    [lost] = until(alertmend.finished, "the run is recorded")
+    assert (lost["id"], lost["outcome"]) == (run, "lost")
+    last = until(
+        lambda: [e for e in alertmend.items("audit", event="decision") if e["decision"] == "refuse"], "decided again"
+    )
+    assert last[0]["body"]["decision"]["guard"] == "attempts"
+
+
+def test_when_the_supervisor_is_killed_all_end_and_the_next_start_adopts_what_it_left(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    first = alertmend.start()
+    children = [alertmend.child(role) for role in ("intake", "runs", "webhook.web")]
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    until(lambda: not any(_lives(pid) for pid in children), "the roles have ended")
+    assert not answers(f"{alertmend.url}/healthz")
+    alertmend.start()
+    assert "adopted" in (processes.folder / "alertmend.log").read_text()
+    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    until(alertmend.finished, "it works again")
+
+
+def _lives(pid: int) -> bool:
+    with suppress(OSError):
+        os.kill(pid, 0)
+        return b"webhook" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def test_a_second_one_on_the_same_storage_is_refused_with_words(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.start()
+    command = [sys.executable, "-m", "webhook.cli", "serve", f"--config.file={alertmend.folder / 'alertmend.yml'}"]
+    second = subprocess.run(
+        [*command, f"--storage.path={alertmend.folder / 'data'}"], check=False, capture_output=True, text=True
+    )
+    assert second.returncode == 2
+    assert "another alertmend runs on" in second.stderr
+
+
+def test_a_hangup_takes_over_good_rules_and_keeps_the_old_ones_for_bad(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    process = alertmend.start()
+    rules = (alertmend.folder / "rules/rules.yml").read_text()
+    # When the file is broken, the old rules stay
+    alertmend.write("rules/rules.yml", rules.replace("playbook:", "playbok:"))
+    process.send_signal(signal.SIGHUP)
+    log = processes.folder / "alertmend.log"
+    until(lambda: "did you mean 'playbook'" in log.read_text(), "the problem is told")
+    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    until(alertmend.finished, "the old rule still works")
+    # When it is mended and renamed, the new rule counts, and that is on the record
+    alertmend.write("rules/rules.yml", rules.replace("name: mark", "name: renamed"))
+    process.send_signal(signal.SIGHUP)
+    until(lambda: alertmend.items("audit", event="reload"), "the reload is on the record")
+    httpx.post(alertmend.receiver, json=notification(firing("web2"))).raise_for_status()
+    until(lambda: alertmend.items("runs", rule="renamed", state="finished"), "the new rule works")
+
+
+@pytest.mark.parametrize("role", ["valkey-server", "webhook.web"])
+def test_what_dies_is_started_again_and_what_was_acknowledged_is_kept(processes: Processes, role: str) -> None:
+    alertmend = Alertmend(processes, top="limits: {rate_limit: 100/1h}\n")
+    alertmend.start()
+    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    pid = _pid(alertmend, role)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: answers(f"{alertmend.url}/readyz") and _pid(alertmend, role) != pid, "it is ready again")
+    httpx.post(alertmend.receiver, json=notification(firing("web2")), timeout=20).raise_for_status()
+    until(lambda: len(alertmend.finished()) == 2, "both were dealt with", seconds=120)
+    assert sorted(alertmend.marks) == ["web1", "web2"]
+
+
+def _pid(alertmend: Alertmend, role: str) -> int:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            site = str(alertmend.folder).encode() in command or str(alertmend.folder).encode() in _title(folder)
+            if role.encode() in command and site and folder.name != str(os.getpid()):
+                return int(folder.name)
+    return 0
+
+
+def _title(folder: Path) -> bytes:
+    return os.readlink(folder / "cwd").encode()
