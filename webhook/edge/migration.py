@@ -8,10 +8,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook.errors import Unavailable, WebhookError
+
+
+_MIGRATION_LOCK = 0x6D656E64
 
 
 class SchemaTooNew(WebhookError):
@@ -29,6 +32,9 @@ def migrate(engine: Engine) -> None:
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         with engine.connect().execution_options(alertmend_writes=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                # A receiver and a worker that start together must not both create the tables.
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             found = MigrationContext.configure(connection).get_current_revision()
             known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
             if found is not None and found not in known:

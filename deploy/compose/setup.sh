@@ -1,0 +1,22 @@
+#!/bin/sh
+# Makes the site's secrets once, in the volume that the services share. Nothing secret is in the repository.
+set -eu
+umask 077
+cd /secrets
+[ -e done ] && exit 0
+
+secret() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+
+secret > am-token
+secret > db-password
+printf 'postgresql://alertmend:%s@postgres:5432/alertmend\n' "$(cat db-password)" > db-url
+rm -f ssh-key ssh-key.pub host-key host-key.pub
+ssh-keygen -q -t ed25519 -N '' -C alertmend -f ssh-key
+ssh-keygen -q -t ed25519 -N '' -C target -f host-key
+printf 'target %s\n' "$(cat host-key.pub)" > known_hosts
+
+# Who reads what: alertmend is user 10001 in its image, Alertmanager runs as nobody.
+chown 10001 db-url ssh-key known_hosts
+chmod 0444 am-token known_hosts ssh-key.pub
+chmod 0755 .
+touch done
