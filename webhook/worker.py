@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from webhook import telemetry
 from webhook.core.audit import AuditEvent, Event
@@ -33,6 +35,8 @@ LEADERSHIP = LEASE
 def main(argv: list[str] | None = None) -> int:
     """Run one worker until a SIGTERM; its exit status."""
     arguments = _arguments(argv)
+    # Celery warns of root because of pickles, which make_app refuses; Ansible may well need root.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     telemetry.configure(format=arguments.log_format, level=arguments.log_level, role=arguments.role)
     if arguments.parent:
         end_with_parent(arguments.parent)

@@ -327,7 +327,7 @@ def _read_classic(text: str) -> list[_Part] | None:
     if text.startswith("{") != text.endswith("}"):
         return None
     braces = text.startswith("{")
-    at, end = braces, len(text) - braces
+    at, end = int(braces), len(text) - int(braces)
     parts: list[_Part] = []
     while at < end and text[at:end].strip():
         piece = _CLASSIC_PIECE.match(text, at, end)

@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webhook.errors import Unavailable, WebhookError
 
-
 _MIGRATION_LOCK = 0x6D656E64
 
 
