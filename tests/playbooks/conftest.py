@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage import Nginx, Stage, free_port
+
+from tests.playbooks.stage import Nginx, Stage, free_port
 
 
 @pytest.fixture

@@ -149,9 +149,10 @@ class Nginx:
         """The master process; None when there is none."""
         try:
             pid = int(self.pid_file.read_text())
-        except (FileNotFoundError, ValueError):
+            # A zombie has no command line.
+            return pid if Path(f"/proc/{pid}/cmdline").read_bytes() else None
+        except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
-        return pid if Path(f"/proc/{pid}").exists() else None
 
     def answers(self, *, port: int | None = None) -> bool:
         """Whether the site is served."""
