@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
-import re2
+import re2  # type: ignore[import-untyped]
 
 
 class MatcherError(ValueError):
@@ -319,6 +319,7 @@ _CLASSIC = re.compile(
 )
 _CLASSIC_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _CLASSIC_PIECE = re.compile(r'(?:[^",\\]|\\.|"(?:[^"\\]|\\.)*")+', re.DOTALL)
+_HARDLY_MEANT = ("=", "~", "!", "'", "`", "\\")
 _CLASSIC_ESCAPE = re.compile(r'\\([n"\\])')
 
 
@@ -347,7 +348,7 @@ def _classic_part(text: str, start: int, end: int) -> _Part | None:
     quoted = _CLASSIC_QUOTED.fullmatch(raw)
     if quoted:
         raw = quoted[1]
-    elif '"' in _CLASSIC_ESCAPE.sub("", raw) or raw.startswith(("=", "~", "!", "'", "`", "\\")):
+    elif '"' in _CLASSIC_ESCAPE.sub("", raw) or raw.startswith(_HARDLY_MEANT) or raw.count("{") != raw.count("}"):
         return None
     value = _CLASSIC_ESCAPE.sub(lambda escape: "\n" if escape[1] == "n" else escape[1], raw)
     return _Part(name=found[1], type=MatchType(found[2]), value=value, position=found.start(3))
