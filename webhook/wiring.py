@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,20 @@ def open_ledger(config: Config, storage: Path) -> Any:
     from webhook.edge.ledger import SqlLedger, open_engine
 
     return SqlLedger(engine=open_engine(database_url(config, storage)))
+
+
+class LateLedger:
+    """A ledger that is opened when it is first asked something."""
+
+    def __init__(self, open: Callable[[], Any]) -> None:
+        self._open = open
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    @cached_property
+    def _ledger(self) -> Any:
+        return self._open()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

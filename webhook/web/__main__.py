@@ -6,8 +6,9 @@ import argparse
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 import uvicorn
@@ -19,7 +20,10 @@ from webhook.errors import ConfigError
 from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
-from webhook.wiring import build_inbox, open_ledger
+from webhook.wiring import LateLedger, build_inbox, open_ledger
+
+if TYPE_CHECKING:
+    from webhook.edge.ledger import SqlLedger
 
 log = structlog.get_logger()
 
@@ -48,7 +52,7 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
         authenticator=Authenticator(web_config),
         put=inbox.put,
         ping=inbox.ping,
-        ledger=open_ledger(config, arguments.storage_path),
+        ledger=cast("SqlLedger", LateLedger(partial(open_ledger, config, arguments.storage_path))),
         max_body_bytes=lambda: limit["max_body_bytes"],
     )
     _reload_on_hangup(arguments.config_file, limit)

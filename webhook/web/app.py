@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from webhook.edge.ledger import SqlLedger
 from webhook.errors import WebhookError
 from webhook.web.answers import error_answer
 from webhook.web.api import Listed, One, Output, Verified
 from webhook.web.auth import Authenticator
 from webhook.web.health import Ready, alive
 from webhook.web.receiver import Put, Receiver
+
+if TYPE_CHECKING:
+    from webhook.edge.ledger import SqlLedger
 
 RECEIVER_PATH = "/api/v1/alertmanager"
 
