@@ -3,10 +3,11 @@
 Does not know rules: what follows from a match is decided elsewhere.
 
 The grammar is that of Alertmanager 0.27 and later (its UTF-8 parser). A text that only the older, classic grammar
-takes, such as `job=~"web\\d+"`, is read as that one reads it, like Alertmanager does by default. Three things that
-the classic grammar lets through are refused, because the author hardly meant what it makes of them: a brace on one
-side only, an unquoted value that begins with an operator or with another kind of quote, and a regular expression that
-the two grammars read differently (`"\\b"` is a backspace to one and a word boundary to the other).
+takes, such as `job=~"web\\d+"`, is read as that one reads it, like Alertmanager does by default. Refused are the texts
+of which the author hardly meant what Alertmanager makes: a brace without its partner (`a=~x{2}`, of which the classic
+grammar takes the brace away), an unquoted value that begins with an operator or another kind of quote or has an equals
+sign in it (`a==b`, `a='b'`, `a=b c=d`), and a regular expression that the two grammars read differently (`"\\b"` is a
+backspace to one and a word boundary to the other). A label name may not be empty.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 
 class MatcherError(ValueError):
@@ -68,11 +69,11 @@ class Matcher:
         """Whether `labels` pass this test; never raises, whatever a stranger put into them."""
         found = labels.get(self.name, "")
         kind = self.type
-        if kind is MatchType.EQUAL:
+        if kind == MatchType.EQUAL:
             return found == self.value
-        if kind is MatchType.NOT_EQUAL:
+        if kind == MatchType.NOT_EQUAL:
             return found != self.value
-        return (_compiled(self.value).fullmatch(_utf8(found)) is not None) is (kind is MatchType.REGEX)
+        return (_compiled(self.value).fullmatch(_utf8(found)) is not None) is (kind == MatchType.REGEX)
 
     def __str__(self) -> str:
         if _PLAIN.fullmatch(self.name):
@@ -240,7 +241,7 @@ class _Reader:
 
     def _close(self, braces: bool) -> None:
         if braces and not self._take("}"):
-            raise self._error("expected a comma or a closing brace")
+            raise self._error("expected a comma or a closing brace; a value with spaces in it goes in double quotes")
         if not self._is_at_end():
             wrong = "a closing brace without an opening one" if self._peek() == "}" else "expected a comma"
             hint = "a value with spaces, braces or quotes in it goes in double quotes"
@@ -314,12 +315,10 @@ def _escaped(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # The classic grammar, of Alertmanager up to 0.26
 
-_CLASSIC = re.compile(
-    r"[\t\n\f\r ]*([a-zA-Z_:][a-zA-Z0-9_:]*)[\t\n\f\r ]*(=~|=|!=|!~)[\t\n\f\r ]*(.*?)[\t\n\f\r ]*", re.DOTALL
-)
+_CLASSIC = re.compile(r"[\t\n\f\r ]*([a-zA-Z_:][a-zA-Z0-9_:]*)[\t\n\f\r ]*(=~|=|!=|!~)[\t\n\f\r ]*(.*)", re.DOTALL)
 _CLASSIC_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _CLASSIC_PIECE = re.compile(r'(?:[^",\\]|\\.|"(?:[^"\\]|\\.)*")+', re.DOTALL)
-_HARDLY_MEANT = ("=", "~", "!", "'", "`", "\\")
+_HARDLY_MEANT = re.compile(r"[~!'`]|.*(?:=|!~)", re.DOTALL)
 _CLASSIC_ESCAPE = re.compile(r'\\([n"\\])')
 
 
@@ -330,7 +329,7 @@ def _read_classic(text: str) -> list[_Part] | None:
     braces = text.startswith("{")
     at, end = int(braces), len(text) - int(braces)
     parts: list[_Part] = []
-    while at < end and text[at:end].strip():
+    while not _SPACE.fullmatch(text, at, end):
         piece = _CLASSIC_PIECE.match(text, at, end)
         part = _classic_part(text, at, piece.end()) if piece else None
         if piece is None or part is None or text[piece.end() : end][:1] not in ("", ","):
@@ -344,11 +343,11 @@ def _classic_part(text: str, start: int, end: int) -> _Part | None:
     found = _CLASSIC.fullmatch(text, start, end)
     if not found:
         return None
-    raw = found[3]
+    raw = found[3].rstrip("\t\n\f\r ")
     quoted = _CLASSIC_QUOTED.fullmatch(raw)
     if quoted:
         raw = quoted[1]
-    elif '"' in _CLASSIC_ESCAPE.sub("", raw) or raw.startswith(_HARDLY_MEANT) or raw.count("{") != raw.count("}"):
+    elif '"' in _CLASSIC_ESCAPE.sub("", raw) or _HARDLY_MEANT.match(raw) or raw.count("{") != raw.count("}"):
         return None
     value = _CLASSIC_ESCAPE.sub(lambda escape: "\n" if escape[1] == "n" else escape[1], raw)
     return _Part(name=found[1], type=MatchType(found[2]), value=value, position=found.start(3))

@@ -114,6 +114,8 @@ def _refuse_pattern(value: str, named: str) -> None:
 def _refuse_port(port: str | None, named: str) -> None:
     if port is None:
         return
+    if not port:
+        raise _Refused(f"{named} ends with a colon; a host is written host or host:port")
     if not (port.isascii() and port.isdigit()):
         raise _Refused(f"{named} would be a pattern of two names; after the colon only a port is understood")
     if len(port) > 5 or not 1 <= int(port) <= 65535:
