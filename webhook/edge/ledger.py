@@ -5,6 +5,7 @@ SQLite in the storage path by default, PostgreSQL by URL. What an entry means is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -174,6 +175,8 @@ LISTINGS: Mapping[str, Listing] = {
 
 _RUN = TypeAdapter(Run)
 
+_SEQ = re.compile(r"[0-9]{1,18}")
+
 #: Any number; the same in every process that appends to one PostgreSQL.
 _APPEND_LOCK = 0x616D656E64
 
@@ -247,7 +250,20 @@ class SqlLedger:
 
     def verify(self) -> Break | None:
         """The first entry at which the chain breaks; None when it holds."""
-        return first_break(self.entries())
+        return first_break(self.entries()) or self._cut()
+
+    def _cut(self) -> Break | None:
+        """Where the end of the log is missing, which the chain alone cannot tell."""
+        # One statement, so that nobody appends between its two answers.
+        query = select(
+            select(func.coalesce(func.max(audit.c.seq), 0)).scalar_subquery().label("last"),
+            select(func.coalesce(func.max(batches.c.last_seq), 0)).scalar_subquery().label("written"),
+        )
+        (found,) = self.rows(query)
+        if found["last"] >= found["written"]:
+            return None
+        seq = found["last"] + 1
+        return Break(seq=seq, words=f"it is missing, and so is every later one up to {found['written']}")
 
     def unfinished_runs(self) -> list[Run]:
         """The runs that were queued or begun, and have no end on the record."""
@@ -264,6 +280,8 @@ class SqlLedger:
 
         The filters `since` and `until` bound the time, as text in the ledger's spelling.
         """
+        if any("\0" in word for word in (*filters.values(), cursor or "")):
+            return Page(rows=[], next=None)  # Nothing has it, and PostgreSQL does not take the question.
         table, time, key = listing.table, listing.table.c[listing.time], listing.table.c[listing.key]
         query = select(table).order_by(
             *dict.fromkeys([key.desc()] if listing.key_is_time else [time.desc(), key.desc()])
@@ -286,12 +304,12 @@ class SqlLedger:
         Raises:
             NotFound: there is none.
         """
-        key = listing.table.c[listing.key]
-        if listing.key_is_time and not (value.isascii() and value.isdigit() and len(value) < 19):
-            raise NotFound(f"there is no {listing.singular} {value!r}")
+        key, missing = listing.table.c[listing.key], NotFound(f"there is no {listing.singular} {value[:80]!r}")
+        if "\0" in value or (listing.key_is_time and not _SEQ.fullmatch(value)):
+            raise missing
         found = self.rows(select(listing.table).where(key == (int(value) if listing.key_is_time else value)))
         if not found:
-            raise NotFound(f"there is no {listing.singular} {value!r}")
+            raise missing
         return found[0]
 
     def ping(self) -> None:
@@ -318,7 +336,12 @@ def _head(connection: Connection) -> tuple[int, str]:
 
 def _plain(entry: AuditEvent) -> AuditEvent:
     values = {field.name: getattr(entry, field.name) for field in fields(entry)}
-    return AuditEvent(**{**values, "body": to_jsonable_python(entry.body)})
+    return AuditEvent(**{**values, "body": _jsonable(entry.body)})
+
+
+def _jsonable(value: object) -> Any:
+    # A playbook may say NaN, for which JSON has no word; the outbox says null as well.
+    return to_jsonable_python(value, inf_nan_mode="null")
 
 
 def _row(entry: AuditEntry) -> dict[str, Any]:
@@ -344,7 +367,7 @@ def _incident_row(record: IncidentRecord) -> dict[str, Any]:
         "resolved_by": incident.resolved_by,
         "alerts": canonical(incident.alerts),
         "runs": canonical(incident.runs),
-        "decision": canonical(to_jsonable_python(record.decision)) if record.decision else None,
+        "decision": canonical(_jsonable(record.decision)) if record.decision else None,
     }
 
 
@@ -357,8 +380,9 @@ def _run_row(run: Run, output: str) -> dict[str, Any]:
         "state": run.state.value,
         "outcome": run.outcome,
         "created_at": timestamp(run.created_at),
-        "body": canonical(to_jsonable_python(run)),
-        "output": output,
+        "body": canonical(_jsonable(run)),
+        # PostgreSQL takes none, and what it does not take now it never will.
+        "output": output.replace("\0", ""),
     }
 
 
@@ -400,7 +424,7 @@ def _answering() -> Iterator[None]:
 def _after(listing: Listing, cursor: str) -> ColumnElement[bool]:
     key = listing.table.c[listing.key]
     if listing.key_is_time:
-        return key < int(cursor) if cursor.isdigit() else key < 0
+        return key < int(cursor) if _SEQ.fullmatch(cursor) else key < 0
     at, _, id = cursor.partition("|")
     time = listing.table.c[listing.time]
     return or_(time < at, and_(time == at, key < id))

@@ -169,7 +169,8 @@ class RedisStore:
         with _answering():
             _, found = self.client.hscan(OUTBOX, count=limit)
         batches = [_BATCH.validate_json(value) for value in found.values()]
-        return sorted(batches, key=lambda batch: batch.at)
+        # The count is a hint to Redis, which gives more when it likes.
+        return sorted(batches, key=lambda batch: batch.at)[:limit]
 
     def confirm(self, batch: Batch) -> None:
         """The ledger has the batch: forget it, and ring for its runs."""
@@ -192,7 +193,8 @@ class RedisStore:
         with _answering():
             found = self.client.zrange(DUE, "-inf", _ms(now), byscore=True, offset=0, num=limit)
             if found:
-                self.client.zadd(DUE, dict.fromkeys(found, _ms(again_at)), xx=True)
+                # Whoever has taken it off, or put it off for longer, in between is right.
+                self.client.zadd(DUE, dict.fromkeys(found, _ms(again_at)), xx=True, gt=True)
         return [name.decode() for name in found]
 
     def call_line(self, line: str, *, due: str, now: datetime, limit: int) -> int:

@@ -5,6 +5,7 @@ It survives a parent that was killed, so starting it means adopting the one that
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -12,8 +13,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from webhook.errors import Unavailable
 
@@ -36,6 +38,8 @@ class EmbeddedValkey:
     """A running server that is ours to stop."""
 
     storage: Path
+    #: The server, where it was this process that started it.
+    _child: list[subprocess.Popen[bytes]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def url(self) -> str:
@@ -50,28 +54,48 @@ class EmbeddedValkey:
         """
         self.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = socket_path(self.storage)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        if path.parent.stat().st_uid != os.getuid():
-            raise Unavailable("the embedded Valkey", f"{path.parent} belongs to someone else")
+        if path.parent != self.storage.absolute():
+            _make_private(path.parent)
         if self.answers():
             return False
-        # A session of its own: a Ctrl-C in the terminal must not end it before the workers.
-        with (self.storage / "valkey.log").open("ab") as log:
-            server = subprocess.Popen(
-                self._command(path), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while time.monotonic() < deadline:
-            if self.answers():
-                return True
-            if server.poll() is not None:
-                break
-            time.sleep(0.02)
-        raise Unavailable("the embedded Valkey", f"it does not start; see {self.storage / 'valkey.log'}")
+        with (self.storage / "valkey.lock").open("ab") as lock:
+            is_ours = _is_locked(lock)
+            if is_ours:
+                self._launch(path, lock)
+            self._wait()
+        return is_ours
 
     def stop(self) -> None:
         """Ends it; everything acknowledged is on disk already."""
         self._ask(b"SHUTDOWN NOSAVE")
+        for server in self._child:
+            server.wait(START_TIMEOUT_SECONDS)
+        self._child.clear()
+
+    def _launch(self, path: Path, lock: IO[bytes]) -> None:
+        # The server inherits the lock and holds it for as long as it lives, however this process ends. A second one on
+        # the same files would take the socket over without a word, and both would write.
+        # A session of its own: a Ctrl-C in the terminal must not end it before the workers.
+        for gone in self._child:
+            gone.wait(START_TIMEOUT_SECONDS)
+        with (self.storage / "valkey.log").open("ab") as log:
+            server = subprocess.Popen(
+                self._command(path),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
+        self._child[:] = [server]
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline and all(server.poll() is None for server in self._child):
+            if self.answers():
+                return
+            time.sleep(0.02)
+        raise Unavailable("the embedded Valkey", f"it does not start; see {self.storage / 'valkey.log'}")
 
     def answers(self) -> bool:
         """Whether it is there, and has loaded what it kept."""
@@ -104,6 +128,22 @@ class EmbeddedValkey:
             "daemonize": "no",
         }
         return [_binary(), *(word for key, value in options.items() for word in (f"--{key}", value))]
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # Not followed: in a folder that everyone may write to, someone else could have laid a link there.
+    if folder.lstat().st_uid != os.getuid():
+        raise Unavailable("the embedded Valkey", f"{folder} belongs to someone else")
+
+
+def _is_locked(lock: IO[bytes]) -> bool:
+    """Whether nobody held the lock, so that it is held now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _binary() -> str:
