@@ -32,6 +32,7 @@ class Change:
         id: str,
         at: datetime,
         taken: str | None = None,
+        with_runs: bool = True,
     ) -> T | None:
         """What `write` returned for the draft that became the state; None, and no change, when it returned None.
 
@@ -43,7 +44,7 @@ class Change:
             StateConflict: too many others write at once; nothing was changed.
         """
         for _ in range(PATIENCE):
-            draft = self.read(keys)
+            draft = self.read(keys, with_runs=with_runs)
             result = write(draft)
             if result is None:
                 return None
@@ -53,13 +54,13 @@ class Change:
                 return result
         raise StateConflict
 
-    def read(self, keys: Keys) -> Draft:
-        """A draft that holds `keys` and all that they lead to, at one revision."""
+    def read(self, keys: Keys, *, with_runs: bool = True) -> Draft:
+        """A draft that holds `keys` and all that they lead to, at one revision; the runs of incidents if wanted."""
         # Which incident an alert belongs to, and which run an incident has, is known only once they are read.
         while True:
             snapshot = self.store.read(keys)
             pairs = {state.pair for state in snapshot.alerts.values()} | {run.pair for run in snapshot.runs.values()}
-            active = {state.incident.run for state in snapshot.pairs.values() if state.incident}
+            active = {state.incident.run for state in snapshot.pairs.values() if with_runs and state.incident}
             wanted = keys | Keys(pairs=frozenset(pairs), runs=frozenset(run for run in active if run))
             if wanted == keys:
                 return Draft.of(snapshot)

@@ -51,7 +51,9 @@ class Intake:
             draft.events.append(_received(notification, matched, sender=envelope.sender, now=now))
             return self._consider(draft, notification, matched, rulebook=rulebook, now=now)
 
-        return self.change.make(_keys(matched), write, id=f"notification:{id}", at=now, taken=id) or 0
+        clears = any(alert.is_resolved for alert, _ in matched)
+        keys = _keys(matched)
+        return self.change.make(keys, write, id=f"notification:{id}", at=now, taken=id, with_runs=clears) or 0
 
     def reconsider(self, pair: Pair) -> None:
         """Decide again on an open incident whose hold came due; nothing when it is closed or has a run."""
@@ -105,7 +107,8 @@ def _held(draft: Draft, pair: Pair) -> str | None:
     incident = draft.pair(pair).incident
     if incident is None or incident.run is not None or not incident.firing:
         return None
-    return incident.held_for if incident.held_for in incident.firing else incident.firing[0]
+    held = incident.hold.alert if incident.hold else None
+    return held if held in incident.firing else incident.firing[0]
 
 
 def _received(notification: Notification, matched: Matched, *, sender: str, now: datetime) -> AuditEvent:

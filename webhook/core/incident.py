@@ -168,6 +168,17 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What an incident waits for."""
+
+    guard: str
+    #: None: for another run to end.
+    retry_at: datetime | None
+    #: Fingerprint of the alert that is decided on when it comes due.
+    alert: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """A rule on a target, open while any of the alerts behind it fires."""
 
@@ -189,8 +200,7 @@ class Incident:
     runs: tuple[str, ...] = ()
     resolved_at: datetime | None = None
     resolved_by: ResolvedBy | None = None
-    #: Fingerprint of the alert that is decided on when the incident comes due.
-    held_for: str | None = None
+    hold: Hold | None = None
 
     @property
     def pair(self) -> Pair:

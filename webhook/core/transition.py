@@ -15,6 +15,7 @@ from webhook.core.guard import waiting_line
 from webhook.core.incident import (
     Choice,
     Decision,
+    Hold,
     Incident,
     LastRun,
     Outcome,
@@ -59,7 +60,7 @@ def admit(
             alert,
             decision,
             incident,
-            now=occasion.now,
+            occasion=occasion,
             new_id=new_id,
         )
     return decision
@@ -212,13 +213,13 @@ def _follow(
     decision: Decision,
     incident: Incident,
     *,
-    now: datetime,
+    occasion: Occasion,
     new_id: NewId,
 ) -> None:
     if decision.decision is Choice.RUN:
-        _queue(draft, rule, policy, alert, decision, incident, now=now, run_id=new_id())
+        _queue(draft, rule, policy, alert, decision, incident, now=occasion.now, run_id=new_id())
     elif decision.decision is Choice.HOLD:
-        _wait(draft, decision, incident, alert)
+        _wait(draft, decision, incident, alert, came_due=occasion.received_at is None)
     elif decision.guard != "open_incident":
         draft.put_incident(incident, decision)
 
@@ -256,7 +257,7 @@ def _queue(
         run_state=run.state,
         attempts=incident.attempts + 1,
         runs=(*incident.runs, run.id),
-        held_for=None,
+        hold=None,
     )
     draft.put_incident(incident, decision)
     draft.due[pair_due(pair)] = None
@@ -284,10 +285,14 @@ def _spend(starts: tuple[datetime, ...], limit: RateLimit | None, now: datetime)
     return () if limit is None else (*within(starts, limit, now), now)
 
 
-def _wait(draft: Draft, decision: Decision, incident: Incident, alert: Alert) -> None:
-    pair = incident.pair
-    line = waiting_line(decision.guard or "", pair)
-    draft.put_incident(replace(incident, held_for=alert.fingerprint), decision)
+def _wait(draft: Draft, decision: Decision, incident: Incident, alert: Alert, *, came_due: bool) -> None:
+    pair, guard = incident.pair, decision.guard or ""
+    before, hold = incident.hold, Hold(guard=guard, retry_at=decision.retry_at, alert=alert.fingerprint)
+    if not came_due and before is not None and (before.guard, before.retry_at) == (guard, decision.retry_at):
+        # A repeat that changes nothing: it waits for the same already.
+        return
+    line = waiting_line(guard, pair)
+    draft.put_incident(replace(incident, hold=hold), decision)
     draft.stand(pair, line, since=incident.opened_at)
     draft.due[pair_due(pair)] = None if line else decision.retry_at
     if line and decision.retry_at:
