@@ -329,7 +329,7 @@ def _read_classic(text: str) -> list[_Part] | None:
     braces = text.startswith("{")
     at, end = int(braces), len(text) - int(braces)
     parts: list[_Part] = []
-    while not _SPACE.fullmatch(text, at, end):
+    while at < end and not _SPACE.fullmatch(text, at, end):
         piece = _CLASSIC_PIECE.match(text, at, end)
         part = _classic_part(text, at, piece.end()) if piece else None
         if piece is None or part is None or text[piece.end() : end][:1] not in ("", ","):

@@ -175,7 +175,7 @@ def _near_miss(name: str, hosts: frozenset[str]) -> str | None:
     # Only the neighbours in order are compared: a storm of unknown names must not cost a walk over the inventory each.
     ordered = _in_order(hosts)
     place = bisect(ordered, name)
-    near = difflib.get_close_matches(name, ordered[max(0, place - 20) : place + 20], n=1, cutoff=0.7)
+    near = difflib.get_close_matches(name, ordered[max(0, place - 10) : place + 10], n=1, cutoff=0.7)
     return near[0] if near else None
 
 
