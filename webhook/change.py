@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from webhook.core.state import Draft, Keys
 from webhook.errors import StateConflict
@@ -72,11 +75,26 @@ class Change:
         self.store.confirm(batch)
 
 
+def plain(body: Mapping[str, object]) -> dict[str, object]:
+    """A body as JSON knows it; each record in it is written by the adapter of its own type, which is quick."""
+    return {name: _writer(value).dump_python(value, mode="json") for name, value in body.items()}
+
+
+def _writer(value: object) -> TypeAdapter[Any]:
+    kind: Any = type(value)
+    return _adapter(kind)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def _batch(draft: Draft, *, id: str, at: datetime) -> Batch:
     return Batch(
         id=id,
         at=at,
-        events=tuple(draft.events),
+        events=tuple(replace(event, body=plain(event.body)) for event in draft.events),
         incidents=tuple(IncidentRecord(incident=i, decision=decision) for i, decision in draft.incidents.values()),
         runs=tuple(draft.runs[str(name)] for kind, name in draft.touched if kind == "run"),
         outputs=dict(draft.outputs),

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from webhook.change import Change
+from webhook.change import Change, plain
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.incident import Outcome, Run, RunState
 from webhook.core.state import Draft, Keys, line_due, parse_due
@@ -79,7 +79,7 @@ class Upkeep:
             rule=run.rule,
             target=run.target,
             outcome=Outcome.LOST,
-            body={"run": ended},
+            body=plain({"run": ended}),
         )
         self.change.seal(Batch(id=f"run:{run.id}:finished", at=now, events=(event,), runs=(ended,)))
 

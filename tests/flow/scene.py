@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from tests.flow.twin import EPOCH, Clock, MemoryLedger, MemoryStore, Playbooks, World
 from webhook.change import Change
 from webhook.core.alert import Alert, AlertStatus, Notification
@@ -22,6 +24,7 @@ from webhook.intake import Intake
 from webhook.ports import Doorbell, Envelope, Errand
 from webhook.upkeep import Upkeep
 
+DECISION = TypeAdapter(Decision)
 HOSTS = frozenset({"web1", "web2", "web3", "db1"})
 
 
@@ -154,7 +157,8 @@ class Scene:
 
     @property
     def decisions(self) -> list[Decision]:
-        return [e.body["decision"] for e in self.ledger.events if e.event is Event.DECISION]  # type: ignore[misc]
+        bodies = [event.body for event in self.ledger.events if event.event is Event.DECISION]
+        return [DECISION.validate_python(body["decision"]) for body in bodies]
 
     @property
     def runs(self) -> list[Run]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +50,7 @@ from webhook.core.audit import (
     seal_all,
     timestamp,
 )
-from webhook.core.incident import Run, RunState
+from webhook.core.incident import Decision, Run, RunState
 from webhook.errors import NotFound, Unavailable
 from webhook.ports import Batch, IncidentRecord
 
@@ -174,6 +174,7 @@ LISTINGS: Mapping[str, Listing] = {
 }
 
 _RUN = TypeAdapter(Run)
+_DECISION = TypeAdapter(Decision)
 
 _SEQ = re.compile(r"[0-9]{1,18}")
 
@@ -218,8 +219,7 @@ class SqlLedger:
             if connection.execute(select(batches.c.id).where(batches.c.id == batch.id)).first():
                 return
             seq, previous_hash = _head(connection)
-            events = [_plain(entry) for entry in batch.events]
-            entries = seal_all(events, seq=seq, previous_hash=previous_hash)
+            entries = _sealed(batch.events, seq=seq, previous_hash=previous_hash)
             if entries:
                 connection.execute(insert(audit), [_row(entry) for entry in entries])
             connection.execute(insert(batches), {"id": batch.id, "last_seq": seq + len(entries)})
@@ -334,9 +334,13 @@ def _head(connection: Connection) -> tuple[int, str]:
     return (last.seq, last.hash) if last else (0, GENESIS)
 
 
-def _plain(entry: AuditEvent) -> AuditEvent:
-    values = {field.name: getattr(entry, field.name) for field in fields(entry)}
-    return AuditEvent(**{**values, "body": _jsonable(entry.body)})
+def _sealed(events: Sequence[AuditEvent], *, seq: int, previous_hash: str) -> list[AuditEntry]:
+    try:
+        return seal_all(events, seq=seq, previous_hash=previous_hash)
+    except (TypeError, ValueError):
+        # Bodies come as JSON knows them, which is quick; one that does not has records in it, or a number like NaN.
+        plain = [replace(event, body=_jsonable(event.body)) for event in events]
+        return seal_all(plain, seq=seq, previous_hash=previous_hash)
 
 
 def _jsonable(value: object) -> Any:
@@ -367,7 +371,7 @@ def _incident_row(record: IncidentRecord) -> dict[str, Any]:
         "resolved_by": incident.resolved_by,
         "alerts": canonical(incident.alerts),
         "runs": canonical(incident.runs),
-        "decision": canonical(_jsonable(record.decision)) if record.decision else None,
+        "decision": canonical(_DECISION.dump_python(record.decision, mode="json")) if record.decision else None,
     }
 
 

@@ -44,6 +44,11 @@ class _Wire:
 
 _WIRE = TypeAdapter(_Wire)
 
+#: A number may have thousands of digits; nobody sends more alerts than this.
+_MOST_ALERTS = 1_000_000_000
+#: As much of an explanation as is worth a line in Alertmanager's log.
+_MOST_WORDS = 300
+
 _CUSTOM = (
     "this is not the body that Alertmanager sends by default. If the receiver's webhook_config sets 'payload:',"
     " remove that setting: alertmend reads version 4 of the webhook's own format"
@@ -74,14 +79,14 @@ def parse(body: bytes | str, *, id: str, received_at: datetime) -> Notification:
     except ValidationError as error:
         raise PayloadError(_explain(body, error)) from None
     if wire.version != "4":
-        raise PayloadError(f"version {wire.version[:20]!r} of the webhook's format is not known; alertmend reads '4'")
+        raise PayloadError(f"version {wire.version[:20]!a} of the webhook's format is not known; alertmend reads '4'")
     return Notification(
         id=id,
         received_at=received_at,
         receiver=clean(wire.receiver),
         group_key=clean(wire.groupKey),
         external_url=clean(wire.externalURL),
-        truncated_alerts=max(0, wire.truncatedAlerts),
+        truncated_alerts=min(max(0, wire.truncatedAlerts), _MOST_ALERTS),
         alerts=tuple(_alert(alert) for alert in wire.alerts),
     )
 
@@ -114,7 +119,10 @@ def _cleaned(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _aware(at: datetime) -> datetime:
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    try:
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except OverflowError:
+        raise PayloadError(f"{at.isoformat()} is not a time that can be told in UTC") from None
 
 
 def _explain(body: bytes | str, error: ValidationError) -> str:
@@ -124,7 +132,9 @@ def _explain(body: bytes | str, error: ValidationError) -> str:
     if not _is_envelope(body):
         return _CUSTOM
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}. The body names version 4 but does not follow it"
+    # The place holds names of labels, which are a stranger's.
+    words = clean(f"{place[:_MOST_WORDS]}: {first['msg'][0].lower()}{first['msg'][1:]}")[: 2 * _MOST_WORDS]
+    return f"{words}. The body names version 4 but does not follow it"
 
 
 def _is_envelope(body: bytes | str) -> bool:

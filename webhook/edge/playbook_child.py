@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import math
 import os
 import re
 import signal
@@ -268,6 +269,9 @@ def _cleaned(value: Any) -> Any:
         return _clean(value)
     if isinstance(value, dict):
         return {_clean(str(name)): _cleaned(item) for name, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        # JSON has no word for it.
+        return str(value)
     return [_cleaned(item) for item in value] if isinstance(value, list) else value
 
 
