@@ -68,6 +68,9 @@ def test_a_matcher_is_read_as_alertmanager_reads_it(text: str, matcher: Matcher)
         ("{foo=~x{2}}", Matcher("foo", REGEX, "x{2}")),
         ("{foo=~[0-9]{2}y }", Matcher("foo", REGEX, "[0-9]{2}y")),
         ('foo="a\nb"', Matcher("foo", EQUAL, "a\nb")),
+        ("foo=a\\", Matcher("foo", EQUAL, "a\\")),
+        (r"foo=a\"b", Matcher("foo", EQUAL, 'a"b')),
+        ("foo=a\\,", Matcher("foo", EQUAL, "a\\")),
     ],
 )
 def test_what_only_the_classic_grammar_takes_is_read_as_that_one_reads_it(text: str, matcher: Matcher) -> None:

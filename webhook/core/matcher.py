@@ -317,7 +317,8 @@ def _escaped(text: str) -> str:
 
 _CLASSIC = re.compile(r"[\t\n\f\r ]*([a-zA-Z_:][a-zA-Z0-9_:]*)[\t\n\f\r ]*(=~|=|!=|!~)[\t\n\f\r ]*(.*)", re.DOTALL)
 _CLASSIC_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_CLASSIC_PIECE = re.compile(r'(?:[^",\\]|\\.|"(?:[^"\\]|\\.)*")+', re.DOTALL)
+# Outside quotes a backslash hides a quote, but no comma.
+_CLASSIC_PIECE = re.compile(r'(?:[^",\\]|\\["\\]?|"(?:[^"\\]|\\.)*")+', re.DOTALL)
 _HARDLY_MEANT = re.compile(r"[~!'`]|.*(?:=|!~)", re.DOTALL)
 _CLASSIC_ESCAPE = re.compile(r'\\([n"\\])')
 
