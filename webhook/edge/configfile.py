@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ _MAGIC = re.compile(
     r"ansible_.*|alertmend|inventory_hostname.*|group_names|groups|hostvars|omit|play_hosts|environment"
 )
 _MAX_RATE_COUNT = 10_000
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_DATABASE_SCHEMES = ("postgresql://", "postgres://", "sqlite:///")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +106,8 @@ def read_config(path: Path) -> Config:
     problems: list[Problem] = []
     fields = _known(load(path, problems), _TOP, later=_TOP_LATER, required={"inventory", "rule_files"})
     playbooks = _folder(fields.get("playbooks"), path.parent / "playbooks")
-    redis_url = _url(fields.get("redis"))
-    database_url = _url(fields.get("database"))
+    redis_url = _url(fields.get("redis"), _REDIS_SCHEMES)
+    database_url = _url(fields.get("database"), _DATABASE_SCHEMES)
     receive = mapping(fields.get("receive"), known={"max_body_bytes", "max_queue_age"})
     policy = Policy(
         ceiling=_mode(fields.get("mode")),
@@ -133,7 +136,7 @@ def inventory_path(path: Path) -> Path | None:
     """Where a configuration that may be wrong elsewhere says that its inventory lies; None when it does not say."""
     node = mapping(load(path, [])).get("inventory")
     found = relative_path(node)
-    return found.absolute() if found is not None and found.exists() else None
+    return found.absolute() if found is not None and os.path.exists(found) else None
 
 
 def _known(
@@ -147,30 +150,44 @@ def _known(
 
 def _folder(node: Node | None, default: Path) -> Path:
     found = relative_path(node)
-    if node is not None and found is not None and not found.is_dir():
+    if node is not None and found is not None and not os.path.isdir(found):
         node.report(f"there is no folder {str(found)!r}")
-    return (found or default).resolve()
+    return Path(os.path.realpath(found or default))
 
 
 def _existing(node: Node | None) -> Path:
     found = relative_path(node)
-    if node is not None and found is not None and not found.exists():
+    if node is not None and found is not None and not os.path.exists(found):
         node.report(f"there is no {str(found)!r}")
     # Not resolved: group_vars lie beside the inventory as it is named here.
     return (found or Path()).absolute()
 
 
-def _url(node: Node | None) -> str | None:
+def _url(node: Node | None, schemes: tuple[str, ...]) -> str | None:
     if node is None:
         return None
     fields = mapping(node, known={"url", "url_file"})
     if len(fields) != 1:
         node.report("give exactly one of url and url_file")
         return None
-    if "url" in fields:
-        return text(fields["url"])
-    file = existing_file(fields["url_file"])
-    return file.read_text().strip() if file else None
+    (field,) = fields.values()
+    url = text(field) if field.name == "url" else _secret(field)
+    if url is not None and not url.startswith(schemes):
+        # The URL is not repeated: there may be a password in it.
+        field.report(f"a URL is needed that starts with {' or '.join(schemes)}")
+    return url
+
+
+def _secret(node: Node) -> str | None:
+    file = existing_file(node)
+    try:
+        secret = file.read_text().strip() if file else None
+    except (OSError, UnicodeDecodeError):
+        secret = ""
+    if secret is not None and (not secret or not secret.isprintable()):
+        node.report("the file must hold one line of text")
+        return None
+    return secret
 
 
 def _mode(node: Node | None) -> Mode:
@@ -217,7 +234,9 @@ def _rule_files(node: Node) -> list[Path]:
     pattern = relative_path(node)
     if pattern is None:
         return []
-    found = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True))
+    # What is written here is a pattern; the name of the folder that the file lies in is not.
+    names = glob.glob(str(node.raw.value), root_dir=node.file.parent, recursive=True)
+    found = sorted(node.file.parent / name for name in names)
     if not found:
         node.report(f"no file matches {str(pattern)!r}")
     return found
@@ -301,12 +320,12 @@ def _playbook(node: Node | None, *, playbooks: Path) -> str:
     name = text(node)
     if node is None or name is None:
         return ""
-    found = (playbooks / name).resolve() if "\0" not in name else playbooks
+    found = Path(os.path.realpath(playbooks / name)) if "\0" not in name else playbooks
     if placeholders(name):
         node.report("a playbook's name is fixed; nothing is replaced in it")
     elif not found.is_relative_to(playbooks) or found == playbooks:
         node.report(f"only playbooks below {str(playbooks)!r} can be run")
-    elif not found.is_file():
+    elif not os.path.isfile(found):
         node.report(f"there is no playbook {name!r} below {str(playbooks)!r}")
     return name
 

@@ -1,0 +1,469 @@
+"""alertmend.yml and its rule files: what they say, and every problem in all of them with its place."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from webhook.core.rule import CommandProbe, Guards, HttpProbe, Limits, Mode, RateLimit, TcpProbe
+from webhook.edge.configfile import Config, inventory_path, read_config
+from webhook.errors import ConfigError
+
+TOP = "inventory: inventory.yml\nrule_files: [rules/*.yml]\n"
+RULE = """rules:
+  - name: restart-web
+    match: ['alertname="Down"']
+    playbook: restart.yml
+"""
+FULL_TOP = """mode: observe
+inventory: inventory.yml
+playbooks: playbooks
+rule_files: [rules/*.yml]
+redis: {url_file: redis-url}
+database: {url: 'postgresql://alertmend@db/alertmend'}
+receive: {max_body_bytes: 1048576, max_queue_age: 30m}
+limits: {concurrency: 2, rate_limit: 5/10m, target_cooldown: 90s}
+"""
+FULL_RULE = """rules:
+  - name: restart-web
+    match: ['alertname="Down"', 'job=~"web|api"']
+    target: host
+    mode: observe
+    probe:
+      http: {url: 'http://$target:8080/healthz', method: post, status: [200, 204], body_regex: 'o.'}
+      period: 5s
+      timeout: 500ms
+      failure_threshold: 1
+      success_threshold: 4
+      within: 2m
+    resolve_within: 10m
+    steps:
+      - playbook: restart.yml
+        vars: {service: nginx, port: '$labels.port', deep: {list: [1, true, null, 1.5]}}
+        timeout: 3m
+      - playbook: sub/reboot.yml
+    guards: {cooldown: 10m, rate_limit: 3/6h, rule_rate_limit: 20/1h, concurrency: 2}
+  - name: tcp
+    match: ['alertname="Port"']
+    probe: {tcp: {address: '$target:443'}}
+    playbook: restart.yml
+  - name: command
+    match: ['alertname="Command"']
+    probe: {command: {argv: [/bin/check, '$target']}}
+    playbook: restart.yml
+"""
+
+
+class Site:
+    """A folder with a configuration in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("rules", "playbooks/sub"):
+            (folder / name).mkdir(parents=True)
+        self.write("inventory.yml", "all: {hosts: {web1: }}\n")
+        self.write("playbooks/restart.yml", "[]\n")
+        self.write("playbooks/sub/reboot.yml", "[]\n")
+        self.write("redis-url", "redis://redis:6379/1\n")
+        self.write("alertmend.yml", TOP)
+        self.write("rules/web.yml", RULE)
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+        return path
+
+    def read(self, *, top: str = TOP, rule: str = RULE) -> Config:
+        self.write("rules/web.yml", rule)
+        return read_config(self.write("alertmend.yml", top))
+
+    def problems(self, *, top: str = TOP, rule: str = RULE) -> list[str]:
+        """Each as `file:line:column: words`."""
+        with pytest.raises(ConfigError) as raised:
+            self.read(top=top, rule=rule)
+        return [str(problem).replace(f"{self.folder}/", "") for problem in raised.value.problems]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_everything_that_can_be_said_is_read(site: Site) -> None:
+    config = site.read(top=FULL_TOP, rule=FULL_RULE)
+    assert config.policy.ceiling is Mode.OBSERVE
+    assert config.policy.max_queue_age == timedelta(minutes=30)
+    assert config.policy.limits == Limits(
+        concurrency=2,
+        rate_limit=RateLimit(count=5, per=timedelta(minutes=10)),
+        target_cooldown=timedelta(seconds=90),
+    )
+    assert (config.redis_url, config.database_url) == ("redis://redis:6379/1", "postgresql://alertmend@db/alertmend")
+    assert config.max_body_bytes == 1048576
+    assert (config.inventory, config.playbooks) == (site.folder / "inventory.yml", site.folder / "playbooks")
+    web, tcp, command = config.rules
+    assert [str(matcher) for matcher in web.match] == ['alertname="Down"', 'job=~"web|api"']
+    assert (web.name, web.target, web.mode, web.resolve_within) == (
+        "restart-web",
+        "host",
+        Mode.OBSERVE,
+        timedelta(minutes=10),
+    )
+    assert web.probe is not None
+    assert web.probe.kind == HttpProbe(
+        url="http://$target:8080/healthz", method="POST", status=(200, 204), body_regex="o."
+    )
+    assert (web.probe.period, web.probe.timeout, web.probe.within) == (
+        timedelta(seconds=5),
+        timedelta(milliseconds=500),
+        timedelta(minutes=2),
+    )
+    assert (web.probe.failure_threshold, web.probe.success_threshold) == (1, 4)
+    assert [step.playbook for step in web.steps] == ["restart.yml", "sub/reboot.yml"]
+    assert web.steps[0].vars == {"service": "nginx", "port": "$labels.port", "deep": {"list": [1, True, None, 1.5]}}
+    assert [step.timeout for step in web.steps] == [timedelta(minutes=3), timedelta(minutes=5)]
+    assert web.guards == Guards(
+        cooldown=timedelta(minutes=10),
+        rate_limit=RateLimit(count=3, per=timedelta(hours=6)),
+        rule_rate_limit=RateLimit(count=20, per=timedelta(hours=1)),
+        concurrency=2,
+    )
+    assert tcp.probe is not None and tcp.probe.kind == TcpProbe(address="$target:443")
+    assert command.probe is not None and command.probe.kind == CommandProbe(argv=("/bin/check", "$target"))
+
+
+def test_two_keys_are_enough(site: Site) -> None:
+    config = site.read()
+    assert (config.redis_url, config.database_url, config.policy.ceiling) == (None, None, Mode.AUTO)
+    assert config.policy.limits == Limits() and config.max_body_bytes == 4 * 1024 * 1024
+    assert config.rules[0].target == "instance" and config.rules[0].probe is None
+    assert config.rules[0].guards == Guards()
+
+
+def test_rules_keep_the_order_of_their_files(site: Site) -> None:
+    for name in ("b", "a", "c"):
+        site.write(f"rules/{name}.yml", RULE.replace("restart-web", name))
+    top = "inventory: inventory.yml\nrule_files: [rules/c.yml, 'rules/[ab].yml']\n"
+    assert [rule.name for rule in site.read(top=top).rules] == ["c", "a", "b"]
+
+
+def test_paths_are_relative_to_the_file_and_not_to_where_one_stands(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.chdir(site.folder)
+    assert read_config(Path("alertmend.yml")).inventory == site.folder / "inventory.yml"
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert len(read_config(site.folder / "alertmend.yml").rules) == 1
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    """In `[x]` and `*` a shell would see patterns."""
+    site = Site(tmp_path / "a [x] * é")
+    assert len(site.read().rules) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Problems
+
+
+def test_every_problem_in_every_file_is_told_at_once_with_its_place(site: Site) -> None:
+    top = """mode: automatic
+inventory: gone.yml
+rule_files: [rules/*.yml, more/*.yml]
+limits: {concurrency: 0, rate_limit: 3 per hour}
+inventroy: x
+"""
+    rule = """rules:
+  - name: bad name
+    match: ['alertname="Down"', '=job']
+    playbook: gone.yml
+    guards: {cooldwon: 1m}
+  - name: second
+    playbook: restart.yml
+"""
+    assert [problem.split(": ")[0] for problem in site.problems(top=top, rule=rule)] == [
+        "alertmend.yml:1:7",
+        "alertmend.yml:2:12",
+        "alertmend.yml:3:27",
+        "alertmend.yml:4:23",
+        "alertmend.yml:4:38",
+        "alertmend.yml:5:1",
+        "rules/web.yml:2:11",
+        "rules/web.yml:3:32",
+        "rules/web.yml:4:15",
+        "rules/web.yml:5:14",
+        "rules/web.yml:6:5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("top", "problem"),
+    [
+        (TOP + "inventroy: x\n", "alertmend.yml:3:1: unknown key 'inventroy'; did you mean 'inventory'?"),
+        (
+            TOP + "limits: {concurency: 1}\n",
+            "alertmend.yml:3:10: limits: unknown key 'concurency'; did you mean 'concurrency'?",
+        ),
+        (TOP + "mode: auto\nmode: observe\n", "alertmend.yml:4:1: the key 'mode' was given already on line 3"),
+        (TOP + "mode: no\n", "alertmend.yml:3:7: mode: no, which YAML reads as false; write it in quotes: 'no'"),
+        (TOP + "mode: approve\n", "alertmend.yml:3:7: mode: the mode approve is not supported"),
+        (TOP + "retention: 400d\n", "alertmend.yml:3:12: retention: is not supported by this version"),
+        (TOP + "redis: {}\n", "alertmend.yml:3:8: redis: give exactly one of url and url_file"),
+        (TOP + "redis: {url: a, url_file: b}\n", "alertmend.yml:3:8: redis: give exactly one of url and url_file"),
+        (TOP + "redis: {url_file: gone}\n", "alertmend.yml:3:19: url_file: "),
+        (TOP + "redis: {url: 'http://redis'}\n", "alertmend.yml:3:14: url: "),
+        (TOP + "redis: {url: redis}\n", "alertmend.yml:3:14: url: "),
+        (TOP + "database: {url: 'mysql://db'}\n", "alertmend.yml:3:17: url: "),
+        (TOP + "receive: {max_body_bytes: 4M}\n", "alertmend.yml:3:27: max_body_bytes: expected a whole number"),
+        (TOP + "receive: {max_queue_age: 1:30}\n", "alertmend.yml:3:26: max_queue_age: "),
+        (TOP + "receive: {max_queue_age: 0s}\n", "alertmend.yml:3:26: max_queue_age: 0s is too short"),
+        (TOP + "limits: {rate_limit: 20000/1h}\n", "alertmend.yml:3:22: rate_limit: at most 10000 can be counted"),
+        (TOP + "playbooks: gone\n", "alertmend.yml:3:12: playbooks: there is no folder"),
+        ("rule_files: [rules/*.yml]\n", "alertmend.yml:1:1: the key 'inventory' is missing"),
+        ("inventory: inventory.yml\n", "alertmend.yml:1:1: the key 'rule_files' is missing"),
+        ("- x\n", "alertmend.yml:1:1: expected a mapping"),
+        ("", "alertmend.yml:0:0: it is empty"),
+        (TOP + "mode: [\n", "alertmend.yml:4:1: this is not YAML"),
+    ],
+)
+def test_a_problem_in_the_configuration_is_told_with_its_place(site: Site, top: str, problem: str) -> None:
+    assert site.problems(top=top)[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("mode: no", "5:11: mode: no, which YAML reads as false"),
+        ("mode: approve", "5:11: mode: the mode approve is not supported by this version"),
+        ("mode: autoo", "5:11: mode: 'autoo' is not known here; did you mean 'auto'?"),
+        ("target: no", "5:13: target: no, which YAML reads as false"),
+        ("target: 1.5", "5:13: target: 1.5, which YAML reads as the number 1.5"),
+        ("timout: 1m", "5:5: rules: unknown key 'timout'; did you mean 'timeout'?"),
+        ("timeout: 90", "5:14: timeout: '90' is not a duration: the unit is missing"),
+        ("timeout: 1:30", "5:14: timeout: '1:30' is not a duration"),
+        ("timeout: 0s", "5:14: timeout: 0s is too short"),
+        ("for: 5m", "5:10: for: is not supported by this version of alertmend"),
+        ("require: []", "5:14: require: is not supported by this version of alertmend"),
+        ("guards: {breaker: {}}", "5:23: breaker: is not supported by this version of alertmend"),
+        ("guards: {lock: []}", "5:20: lock: is not supported by this version of alertmend"),
+        ("guards: {rate_limit: 3}", "5:26: rate_limit: '3' is not a rate"),
+        ("guards: {rate_limit: 0/1h}", "5:26: rate_limit: '0/1h' is not a rate"),
+        ("guards: {concurrency: 0}", "5:27: concurrency: 0 is too small"),
+        ("resolve_within: 0s", "5:21: resolve_within: 0s is too short"),
+        ("steps: [{playbook: restart.yml}]", "5:12: steps: give either steps, or playbook"),
+        ("vars: {ansible_connection: local}", "5:32: ansible_connection: this variable decides how"),
+        ("vars: {ansible_host: evil}", "5:26: ansible_host: this variable decides"),
+        ("vars: {hostvars: {}}", "5:22: hostvars: this variable decides"),
+        ("vars: {inventory_hostname: x}", "5:32: inventory_hostname: this variable decides"),
+        ("vars: {inventory_hostname_short: x}", "5:38: inventory_hostname_short: this variable decides"),
+        ("vars: {alertmend: x}", "5:23: alertmend: this variable decides"),
+        ("vars: {environment: {A: b}}", "5:25: environment: this variable decides"),
+        ("vars: {a-b: x}", "5:17: a-b: a variable's name is made of"),
+        ("vars: {'{{ x }}': x}", "5:23: {{ x }}: a variable's name is made of"),
+        ("vars: {x: 2026-01-01}", "5:15: x: 2026-01-01, which YAML reads as a date"),
+        ("vars: {x: !!python/name:os.system y}", "5:15: "),
+        ("vars: [x]", "5:11: vars: expected a mapping"),
+        ("probe: {}", "5:12: probe: give exactly one of http, tcp and command"),
+        ("probe: {tcp: {address: 'a:1'}, http: {url: 'http://a'}}", "5:12: probe: give exactly one of"),
+        ("probe: {dns: {name: x}, tcp: {address: 'a:1'}}", "5:18: dns: is not supported by this version"),
+        ("probe: {tcp: {address: a}}", "5:28: address: an address with a port is needed"),
+        ("probe: {http: {url: 'file:///etc/passwd'}}", "5:25: url: a URL that starts with http"),
+        ("probe: {http: {url: 'http://a', status: [99]}}", "5:46: status: 99 is too small"),
+        ("probe: {http: {url: 'http://a', body_regex: '('}}", "5:49: body_regex: "),
+        ("probe: {command: {argv: []}}", "5:29: argv: give the program and its arguments"),
+        ("probe: {command: {argv: 'rm -rf /'}}", "5:29: argv: expected a list"),
+        ("probe: {command: {argv: ['$labels.x']}}", "5:29: argv: the program is fixed"),
+        ("probe: {tcp: {address: 'a:1'}, period: 1ms}", "5:44: period: 1ms is too short"),
+    ],
+)
+def test_a_problem_in_a_rule_is_told_with_its_place(site: Site, line: str, problem: str) -> None:
+    found = site.problems(rule=f"{RULE}    {line}\n")[0]
+    assert found.startswith(f"rules/web.yml:{problem}")
+
+
+def test_a_rule_says_what_it_takes(site: Site) -> None:
+    missing = "rules:\n  - name: x\n    playbook: restart.yml\n"
+    assert site.problems(rule=missing) == ["rules/web.yml:2:5: rules: the key 'match' is missing"]
+    assert "give at least one matcher" in site.problems(rule=missing + "    match: []\n")[0]
+
+
+def test_a_rule_says_what_it_does(site: Site) -> None:
+    rule = "rules:\n  - name: x\n    match: ['a=b']\n"
+    assert site.problems(rule=rule)[0].startswith("rules/web.yml:2:5: rules: the key 'playbook' is missing")
+    assert "give at least one step" in site.problems(rule=rule + "    steps: []\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("matcher", "place"),
+    [("=job", 1), ('job=~"("', 6), ('"job', 1), ('job="a", x="b"', 1), ("job", 4), ('{job="a"', 9)],
+)
+def test_a_matcher_is_refused_with_the_character_where_it_goes_wrong(site: Site, matcher: str, place: int) -> None:
+    (found,) = site.problems(rule=RULE.replace("'alertname=\"Down\"'", f"'{matcher}'"))
+    assert found.startswith("rules/web.yml:3:13: match: ") and f"at character {place}: " in found
+
+
+def test_two_rules_of_one_name_are_refused_across_files(site: Site) -> None:
+    site.write("rules/zzz.yml", "# a comment\n" + RULE)
+    assert site.problems() == ["rules/zzz.yml:3:11: name: the rule 'restart-web' was given already in rules/web.yml:2"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a|b", "ä", "-a", "a" * 65, "a\n", "$(id)"])
+def test_a_rules_name_goes_anywhere_and_is_plain_therefore(site: Site, name: str) -> None:
+    assert ":2:11: name: " in site.problems(rule=RULE.replace("restart-web", f'"{name!s}"'.replace("\n", "\\n")))[0]
+
+
+def escape_by_dots(site: Site) -> str:
+    site.write("outside.yml", "[]\n")
+    return "../outside.yml"
+
+
+def escape_by_absolute_path(site: Site) -> str:
+    return str(site.write("outside.yml", "[]\n"))
+
+
+def escape_by_link(site: Site) -> str:
+    (site.folder / "playbooks/link.yml").symlink_to(site.write("outside.yml", "[]\n"))
+    return "link.yml"
+
+
+def escape_by_linked_folder(site: Site) -> str:
+    (site.folder / "other").mkdir()
+    site.write("other/outside.yml", "[]\n")
+    (site.folder / "playbooks/linked").symlink_to(site.folder / "other")
+    return "linked/outside.yml"
+
+
+def escape_to_a_folder_that_begins_alike(site: Site) -> str:
+    (site.folder / "playbooks-old").mkdir()
+    site.write("playbooks-old/outside.yml", "[]\n")
+    return "../playbooks-old/outside.yml"
+
+
+@pytest.mark.parametrize(
+    "escape",
+    [
+        escape_by_dots,
+        escape_by_absolute_path,
+        escape_by_link,
+        escape_by_linked_folder,
+        escape_to_a_folder_that_begins_alike,
+    ],
+)
+def test_a_playbook_outside_of_the_folder_cannot_be_run(site: Site, escape: Callable[[Site], str]) -> None:
+    (found,) = site.problems(rule=RULE.replace("restart.yml", escape(site)))
+    assert found.startswith("rules/web.yml:4:15: playbook: only playbooks below ")
+
+
+@pytest.mark.parametrize("name", ["sub", ".", "gone.yml", "sub/../gone.yml", "x" * 300, "x/" * 3000, "restart.yml/x"])
+def test_a_playbook_that_is_not_there_is_refused(site: Site, name: str) -> None:
+    (found,) = site.problems(rule=RULE.replace("restart.yml", name))
+    assert found.startswith("rules/web.yml:4:15: playbook: ")
+
+
+def test_a_playbooks_name_takes_no_placeholder(site: Site) -> None:
+    site.write("playbooks/$labels.x", "[]\n")
+    assert "nothing is replaced in it" in site.problems(rule=RULE.replace("restart.yml", "'$labels.x'"))[0]
+
+
+def test_a_link_in_a_circle_is_a_problem_and_no_crash(site: Site) -> None:
+    (site.folder / "playbooks/circle.yml").symlink_to("circle.yml")
+    assert ":4:15: playbook: " in site.problems(rule=RULE.replace("restart.yml", "circle.yml"))[0]
+    (site.folder / "circle").symlink_to("circle")
+    assert ":1:12: inventory: " in site.problems(top=TOP.replace("inventory.yml", "circle"))[0]
+    assert ":3:12: playbooks: " in site.problems(top=TOP + "playbooks: circle\n")[0]
+
+
+@pytest.mark.parametrize("value", ["x" * 300, '"a\\0b"', '"\\uD800"'])
+@pytest.mark.parametrize(
+    "line", ["inventory: V", "playbooks: V", "redis: {url_file: V}", "rule_files: [V]"], ids=lambda line: line[:9]
+)
+def test_a_path_that_no_file_can_have_is_a_problem_and_no_crash(site: Site, line: str, value: str) -> None:
+    top = "".join(kept + "\n" for kept in TOP.splitlines() if kept.split(":")[0] != line.split(":")[0])
+    assert site.problems(top=top + line.replace("V", value) + "\n")
+
+
+def test_a_secret_that_is_no_text_or_is_empty_is_refused(site: Site) -> None:
+    for content in (b"\xff\xfe", b"", b" \n", b"redis://a\nredis://b\n"):
+        site.write("redis-url", content)
+        (found,) = site.problems(top=TOP + "redis: {url_file: redis-url}\n")
+        assert found.startswith("alertmend.yml:3:19: url_file: ")
+
+
+def test_what_a_secret_file_holds_is_not_repeated(site: Site) -> None:
+    site.write("redis-url", "hunter2")
+    (found,) = site.problems(top=TOP + "redis: {url_file: redis-url}\n")
+    assert "hunter2" not in found
+
+
+def test_a_configuration_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read_config(tmp_path / "gone.yml")
+    assert str(raised.value).startswith(f"{tmp_path}/gone.yml:0:0: cannot be read")
+
+
+def test_a_rule_file_that_cannot_be_read_is_a_problem_beside_the_others(site: Site) -> None:
+    (site.folder / "rules/folder.yml").mkdir()
+    site.write("rules/broken.yml", "rules: [\n")
+    site.write("rules/latin.yml", b"rules: # \xe9\n")
+    assert [problem.split(": ")[0] for problem in site.problems()] == [
+        "rules/broken.yml:2:1",
+        "rules/folder.yml:0:0",
+        "rules/latin.yml:1:10",
+    ]
+
+
+def test_where_the_inventory_lies_is_known_even_when_the_rest_is_wrong(site: Site) -> None:
+    assert inventory_path(site.write("alertmend.yml", TOP + "wrong: 1\n")) == site.folder / "inventory.yml"
+    assert inventory_path(site.write("alertmend.yml", "inventory: gone\n")) is None
+    assert inventory_path(site.write("alertmend.yml", "[")) is None
+    assert inventory_path(site.write("alertmend.yml", f"inventory: {'x' * 300}\n")) is None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whatever stands there
+
+MARKS = [": ", "- ", "[", "]", "{", "}", "'", '"', "&a ", "*a", "<<: ", "!!int ", "|\n", "# ", "% ", "--- ", "...", "~"]
+VALUES = ["null", "no", "0", "-1", "1e400", ".nan", "0x1", "0o7", "1:30", "2026-01-01", "9" * 5000, "x" * 300, "é"]
+HOSTILE = ["", " ", "\n", "\t", "\0", "\ud800", "\ufeff", '"\\uD800"', "$labels.x", "..", "/", "*", "**", "~root"]
+PIECES = st.sampled_from([*MARKS, *VALUES, *HOSTILE])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_is_written_there_it_is_read_or_refused_with_places(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    site = Site(tmp_path_factory.mktemp("site"))
+    texts = {"top": FULL_TOP, "rule": FULL_RULE}
+    for _ in range(data.draw(st.integers(1, 3))):
+        name = data.draw(st.sampled_from(["top", "rule", "rule"]))
+        start = data.draw(st.integers(0, len(texts[name])))
+        end = min(len(texts[name]), start + data.draw(st.integers(0, 12)))
+        piece = data.draw(PIECES | st.text(string.printable, max_size=5))
+        texts[name] = texts[name][:start] + piece + texts[name][end:]
+    try:
+        config = site.read(**texts)
+    except ConfigError as error:
+        assert error.problems
+        assert all(problem.line >= 0 and problem.words for problem in error.problems)
+    else:
+        assert config.rules is not None
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(content=st.binary(max_size=60))
+@example(content=b"&a [*a]")
+@example(content=b"rules: &a [*a, *a]")
+def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    site = Site(tmp_path_factory.mktemp("site"))
+    site.write("rules/web.yml", content)
+    with pytest.raises(ConfigError):
+        read_config(site.folder / "alertmend.yml")
+    with pytest.raises(ConfigError):
+        read_config(site.write("alertmend.yml", content))
