@@ -1,0 +1,1 @@
+"""What it costs, each figure against a floor that is measured in the same run."""

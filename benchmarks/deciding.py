@@ -1,0 +1,115 @@
+"""Alerts decided per second in one intake worker, the ledger included: `python -m benchmarks.deciding [DATABASE_URL]`.
+
+The floor is the ledger alone: as many rows of that size, in transactions of the same size.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.site import body, write_site
+from webhook.core.audit import AuditEvent, Event
+from webhook.edge.store import RedisStore
+from webhook.edge.valkey import EmbeddedValkey
+from webhook.intake import Intake
+from webhook.ports import Batch, Envelope
+from webhook.wiring import Change, Current, Site, connect, message_maker, new_id, now, open_ledger, parse, prepare
+
+HOSTS = 101_000
+
+
+def main() -> None:
+    """Print a table."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = write_site(folder / "site", hosts=HOSTS)
+        if len(sys.argv) > 1:
+            config.write_text(config.read_text() + f"database: {{url: '{sys.argv[1]}'}}\n")
+        storage = folder / "data"
+        valkey = EmbeddedValkey(storage=storage)
+        valkey.start()
+        try:
+            site = Site(config_file=config, storage=storage)
+            prepare(site)
+            _measure(Bench(Current.of(config), valkey.url, storage))
+        finally:
+            valkey.stop()
+
+
+class Bench:
+    """An intake worker's parts, and bodies put straight into the inbox."""
+
+    def __init__(self, current: Current, url: str, storage: Path) -> None:
+        message = message_maker(url)
+        self.store = RedisStore(client=connect(url), message=message)
+        self.ledger = open_ledger(current.config, storage)
+        change = Change(store=self.store, ledger=self.ledger)
+        self.intake = Intake(change=change, rulebook=lambda: current.rulebook, parse=parse, now=now, new_id=new_id)
+
+    def put(self, sent: bytes) -> str:
+        """The inbox id of a body that was received just now."""
+        from webhook.edge import store
+
+        id, envelope = new_id(), Envelope(received_at=now(), sender="benchmark", body=sent.decode())
+        self.store.client.hset(store.INBOX, id, store._ENVELOPE.dump_json(envelope))
+        return id
+
+    def decide(self, bodies: Sequence[bytes], alerts: int) -> float:
+        """Alerts decided per second."""
+        ids = [self.put(sent) for sent in bodies]
+        began = time.perf_counter()
+        for id in ids:
+            self.intake.take(id)
+        return alerts / (time.perf_counter() - began)
+
+
+def _measure(bench: Bench) -> None:
+    bench.decide([body(HOSTS - 50, 50)], 50)
+    groups = [body(first, 50) for first in range(0, 2000, 50)]
+    floor = _floor(bench.ledger)
+    print(f"floor: the ledger alone appends {floor:.0f} entries/s in groups of 50")
+    new = bench.decide(groups, 2000)
+    print(f"new incidents, groups of 50: {new:6.0f}/s, {new / floor:.2f} of the floor (to reach: 1,000/s)")
+    repeats = bench.decide(groups, 2000)
+    print(f"repeats, groups of 50:       {repeats:6.0f}/s, {repeats / floor:.2f} of the floor (to reach: 2,000/s)")
+    print(f"one notification of 1,000 new alerts: {1000 / bench.decide([body(2000, 1000)], 1000):.2f} s (to reach: 2)")
+    opened = 3050
+    for wanted in (10_000, 100_000):
+        rate = _open(bench, opened, wanted)
+        opened = wanted
+        print(f"with {wanted:,} open incidents: new {rate:.0f}/s, repeats {bench.decide(groups, 2000):.0f}/s")
+    print(f"memory of this process at the end: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
+    assert bench.ledger.verify() is None
+
+
+def _open(bench: Bench, first: int, last: int) -> float:
+    """New incidents per second, over all that were opened on the way."""
+    began = time.perf_counter()
+    for start in range(first, last, 1000):
+        bench.decide([body(at, 50) for at in range(start, min(start + 1000, last), 50)], 1000)
+    return (last - first) / (time.perf_counter() - began)
+
+
+def _floor(ledger: Any) -> float:
+    event = AuditEvent(at=now(), event=Event.DECISION, rule="measure", target="h1", body={"filling": "x" * 3000})
+    rounds: Callable[[int], Batch] = lambda number: Batch(  # noqa: E731
+        id=f"floor:{number}",
+        at=now(),
+        events=tuple(replace(event, at=event.at + timedelta(microseconds=place)) for place in range(50)),
+    )
+    began = time.perf_counter()
+    for number in range(40):
+        ledger.append(rounds(number))
+    return 2000 / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()
