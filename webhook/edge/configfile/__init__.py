@@ -1,0 +1,149 @@
+"""alertmend.yml and the rule files to a `Config`, or every problem in all of them as file:line:column."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from webhook.core.evidence import Policy
+from webhook.core.rule import Limits, Rule
+from webhook.edge.configfile.fields import known, read_mode, read_rate
+from webhook.edge.configfile.rules import read_rules
+from webhook.errors import Problem
+from webhook.located import (
+    Node,
+    duration,
+    existing_file,
+    integer,
+    load,
+    mapping,
+    otherwise,
+    refuse,
+    relative_path,
+    text,
+)
+
+_TOP = {"mode", "inventory", "playbooks", "rule_files", "redis", "database", "receive", "limits"}
+_TOP_LATER = {
+    "retention",
+    "alertmanagers",
+    "reconcile_interval",
+    "ignore_labels",
+    "redact",
+    "time_intervals",
+    "escalations",
+}
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_DATABASE_SCHEMES = ("postgresql://", "postgres://", "sqlite:///")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One configuration, read and checked. Paths are absolute."""
+
+    file: Path
+    policy: Policy
+    inventory: Path
+    playbooks: Path
+    rules: tuple[Rule, ...]
+    #: None: the embedded one.
+    redis_url: str | None
+    #: None: SQLite in the storage path.
+    database_url: str | None
+    max_body_bytes: int
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in `path` with the rule files that it names.
+
+    Raises:
+        ConfigError: with every problem in all of the files.
+    """
+    problems: list[Problem] = []
+    fields = known(load(path, problems), _TOP, later=_TOP_LATER, required={"inventory", "rule_files"})
+    playbooks = _folder(fields.get("playbooks"), path.parent / "playbooks")
+    redis_url = _url(fields.get("redis"), _REDIS_SCHEMES)
+    database_url = _url(fields.get("database"), _DATABASE_SCHEMES)
+    receive = mapping(fields.get("receive"), known={"max_body_bytes", "max_queue_age"})
+    policy = Policy(
+        ceiling=read_mode(fields.get("mode")),
+        limits=_limits(fields.get("limits")),
+        max_queue_age=otherwise(
+            duration(receive.get("max_queue_age"), minimum=timedelta(seconds=1)), Policy().max_queue_age
+        ),
+    )
+    max_body_bytes = otherwise(integer(receive.get("max_body_bytes"), minimum=1024, maximum=2**30), 4 * 1024 * 1024)
+    inventory = _existing(fields.get("inventory"))
+    rules = read_rules(fields.get("rule_files"), playbooks=playbooks, problems=problems)
+    refuse(problems)
+    return Config(
+        file=path.absolute(),
+        policy=policy,
+        inventory=inventory,
+        playbooks=playbooks,
+        rules=rules,
+        redis_url=redis_url,
+        database_url=database_url,
+        max_body_bytes=max_body_bytes,
+    )
+
+
+def inventory_path(path: Path) -> Path | None:
+    """Where a configuration that may be wrong elsewhere says that its inventory lies; None when it does not say."""
+    node = mapping(load(path, [])).get("inventory")
+    found = relative_path(node)
+    return found.absolute() if found is not None and os.path.exists(found) else None
+
+
+def _folder(node: Node | None, default: Path) -> Path:
+    found = relative_path(node)
+    if node is not None and found is not None and not os.path.isdir(found):
+        node.report(f"there is no folder {str(found)!r}")
+    return Path(os.path.realpath(found or default))
+
+
+def _existing(node: Node | None) -> Path:
+    found = relative_path(node)
+    if node is not None and found is not None and not os.path.exists(found):
+        node.report(f"there is no {str(found)!r}")
+    # Not resolved: group_vars lie beside the inventory as it is named here.
+    return (found or Path()).absolute()
+
+
+def _url(node: Node | None, schemes: tuple[str, ...]) -> str | None:
+    if node is None:
+        return None
+    fields = mapping(node, known={"url", "url_file"})
+    if len(fields) != 1:
+        node.report("give exactly one of url and url_file")
+        return None
+    (field,) = fields.values()
+    url = text(field) if field.name == "url" else _secret(field)
+    if url is not None and not url.startswith(schemes):
+        # The URL is not repeated: there may be a password in it.
+        field.report(f"a URL is needed that starts with {' or '.join(schemes)}")
+    return url
+
+
+def _secret(node: Node) -> str | None:
+    file = existing_file(node)
+    try:
+        secret = file.read_text().strip() if file else None
+    except (OSError, UnicodeDecodeError):
+        secret = ""
+    if secret is not None and (not secret or not secret.isprintable()):
+        node.report("the file must hold one line of text")
+        return None
+    return secret
+
+
+def _limits(node: Node | None) -> Limits:
+    fields = mapping(node, known={"concurrency", "rate_limit", "target_cooldown"})
+    default = Limits()
+    return Limits(
+        concurrency=otherwise(integer(fields.get("concurrency"), minimum=1, maximum=256), default.concurrency),
+        rate_limit=read_rate(fields["rate_limit"]) if "rate_limit" in fields else default.rate_limit,
+        target_cooldown=otherwise(duration(fields.get("target_cooldown")), default.target_cooldown),
+    )

@@ -1,0 +1,40 @@
+"""What the readers of the configuration share: keys that are known, modes, rates."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from webhook.core.rule import Mode, RateLimit
+from webhook.located import Node, any_text, choice, mapping, otherwise, rate
+
+#: Named by the interface and not built yet: refused with these words rather than accepted and ignored.
+LATER = "is not supported by this version of alertmend"
+
+_MAX_RATE_COUNT = 10_000
+
+
+def known(
+    node: Node | None, known: Collection[str], *, later: Collection[str] = (), required: Collection[str] = ()
+) -> dict[str, Node]:
+    fields = mapping(node, known=set(known) | set(later), required=required)
+    for name in [name for name in fields if name in later]:
+        fields.pop(name).report(LATER)
+    return fields
+
+
+def read_mode(node: Node | None) -> Mode:
+    if node is not None and any_text(node) == "approve":
+        node.report(f"the mode approve {LATER}; use observe or auto")
+        return Mode.OBSERVE
+    return otherwise(choice(node, Mode), Mode.AUTO)
+
+
+def read_rate(node: Node | None) -> RateLimit | None:
+    found = rate(node)
+    if node is None or found is None:
+        return None
+    count, per = found
+    if count > _MAX_RATE_COUNT:
+        node.report(f"at most {_MAX_RATE_COUNT} can be counted")
+        return None
+    return RateLimit(count=count, per=per)

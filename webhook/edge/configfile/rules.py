@@ -1,0 +1,162 @@
+"""Rule files."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from webhook.core.matcher import Matcher, MatcherError, parse_matcher
+from webhook.core.rule import Guards, Rule, Step, placeholders
+from webhook.edge.configfile.fields import known, read_mode, read_rate
+from webhook.edge.configfile.probes import read_probe
+from webhook.errors import Problem
+from webhook.located import Node, duration, integer, items, load, mapping, otherwise, plain, relative_path, text
+
+_RULE = {"name", "match", "target", "mode", "probe", "resolve_within", "steps", "playbook", "vars", "timeout", "guards"}
+_RULE_LATER = {"for", "require", "rollback", "approval", "give_up"}
+_GUARDS = {"cooldown", "rate_limit", "rule_rate_limit", "concurrency"}
+_GUARDS_LATER = {"lock", "max_targets", "mute_time_intervals", "active_time_intervals", "breaker"}
+
+_RULE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_VAR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Variables that change where and how Ansible connects: a rule may set them only in the inventory.
+_MAGIC = re.compile(
+    r"ansible_.*|alertmend|inventory_hostname.*|group_names|groups|hostvars|omit|play_hosts|environment"
+)
+
+
+def read_rules(node: Node | None, *, playbooks: Path, problems: list[Problem]) -> tuple[Rule, ...]:
+    rules: list[Rule] = []
+    named: dict[str, Node] = {}
+    for item in items(node):
+        for file in _rule_files(item):
+            document = mapping(load(file, problems), known={"rules"}, required={"rules"})
+            for rule in items(document.get("rules")):
+                found = _rule(rule, playbooks=playbooks, named=named)
+                rules += [found] if found else []
+    return tuple(rules)
+
+
+def _rule_files(node: Node) -> list[Path]:
+    pattern = relative_path(node)
+    if pattern is None:
+        return []
+    # What is written here is a pattern; the name of the folder that the file lies in is not.
+    names = glob.glob(str(node.raw.value), root_dir=node.file.parent, recursive=True)
+    found = sorted(node.file.parent / name for name in names)
+    if not found:
+        node.report(f"no file matches {str(pattern)!r}")
+    return found
+
+
+def _rule(node: Node, *, playbooks: Path, named: dict[str, Node]) -> Rule | None:
+    before = len(node.problems)
+    fields = known(node, _RULE, later=_RULE_LATER, required={"name", "match"})
+    name = _rule_name(fields.get("name"), named)
+    matchers = tuple(matcher for item in items(fields.get("match")) if (matcher := _matcher(item)) is not None)
+    if "match" in fields and not items(fields["match"]):
+        fields["match"].report(
+            "give at least one matcher; a rule that takes every alert must say so: 'alertname=~\".+\"'"
+        )
+    target = otherwise(text(fields.get("target")), "instance")
+    steps = _steps(node, fields, playbooks=playbooks)
+    probe = read_probe(fields.get("probe"))
+    resolve_within = duration(fields.get("resolve_within"), minimum=timedelta(seconds=1))
+    rule = Rule(
+        name=name,
+        match=matchers,
+        target=target,
+        mode=read_mode(fields.get("mode")),
+        steps=steps,
+        probe=probe,
+        resolve_within=resolve_within,
+        guards=_guards(fields.get("guards")),
+    )
+    return rule if len(node.problems) == before else None
+
+
+def _rule_name(node: Node | None, named: dict[str, Node]) -> str:
+    name = text(node)
+    if node is None or name is None:
+        return ""
+    if not _RULE_NAME.fullmatch(name):
+        node.report("a rule's name is made of letters, digits and _ . - and is at most 64 long")
+    elif name in named:
+        first = named[name]
+        node.report(f"the rule {name!r} was given already in {first.file}:{first.line}")
+    named.setdefault(name, node)
+    return name
+
+
+def _matcher(node: Node) -> Matcher | None:
+    written = text(node)
+    if written is None:
+        return None
+    try:
+        return parse_matcher(written)
+    except MatcherError as error:
+        node.report(f"{written!r}, at character {error.position + 1}: {error}")
+        return None
+
+
+def _steps(node: Node, fields: Mapping[str, Node], *, playbooks: Path) -> tuple[Step, ...]:
+    short = {name: fields[name] for name in ("playbook", "vars", "timeout") if name in fields}
+    if "steps" in fields and short:
+        fields["steps"].report("give either steps, or playbook and vars for a single one")
+    if "steps" not in fields:
+        if "playbook" not in fields:
+            node.report("the key 'playbook' is missing (or 'steps', for several)")
+            return ()
+        return (_step(short, playbooks=playbooks),)
+    written = items(fields["steps"])
+    if not written:
+        fields["steps"].report("give at least one step")
+    steps = [known(item, {"playbook", "vars", "timeout"}, later={"mode"}, required={"playbook"}) for item in written]
+    return tuple(_step(step, playbooks=playbooks) for step in steps)
+
+
+def _step(fields: Mapping[str, Node], *, playbooks: Path) -> Step:
+    return Step(
+        playbook=_playbook(fields.get("playbook"), playbooks=playbooks),
+        vars=_vars(fields.get("vars")),
+        timeout=otherwise(duration(fields.get("timeout"), minimum=timedelta(seconds=1)), timedelta(minutes=5)),
+    )
+
+
+def _playbook(node: Node | None, *, playbooks: Path) -> str:
+    name = text(node)
+    if node is None or name is None:
+        return ""
+    found = Path(os.path.realpath(playbooks / name)) if "\0" not in name else playbooks
+    if placeholders(name):
+        node.report("a playbook's name is fixed; nothing is replaced in it")
+    elif not found.is_relative_to(playbooks) or found == playbooks:
+        node.report(f"only playbooks below {str(playbooks)!r} can be run")
+    elif not os.path.isfile(found):
+        node.report(f"there is no playbook {name!r} below {str(playbooks)!r}")
+    return name
+
+
+def _vars(node: Node | None) -> Mapping[str, object]:
+    for name, value in mapping(node).items():
+        if not _VAR_NAME.fullmatch(name):
+            value.report("a variable's name is made of letters, digits and _")
+        elif _MAGIC.fullmatch(name):
+            value.report("this variable decides how and where Ansible connects; it belongs in the inventory")
+    found: Any = plain(node) if node is not None else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _guards(node: Node | None) -> Guards:
+    fields = known(node, _GUARDS, later=_GUARDS_LATER)
+    return Guards(
+        cooldown=otherwise(duration(fields.get("cooldown")), timedelta(0)),
+        rate_limit=read_rate(fields.get("rate_limit")),
+        rule_rate_limit=read_rate(fields.get("rule_rate_limit")),
+        concurrency=integer(fields.get("concurrency"), minimum=1, maximum=256),
+    )
