@@ -68,7 +68,8 @@ def _host(value: str | None, *, label: str, inventory: Inventory) -> str:
     _refuse_port(port, named)
     _refuse_group(value, named, inventory)
     _refuse_group(name, named, inventory)
-    if value in inventory.hosts:
+    # A host that is called like a pattern, "[::1]:80", would be read as one.
+    if value in inventory.hosts and not _PATTERN_CHARACTERS.search(value):
         return value
     if name in inventory.hosts:
         return name
