@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from webhook.core.rule import Untrusted
-from webhook.edge.playbook import MARK, AnsibleRunner, clean, end_leftovers, unsafe
+from webhook.edge.playbook import MARK, AnsibleRunner, end_leftovers
+from webhook.edge.playbook.text import clean, unsafe
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
 
 ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
@@ -207,7 +208,7 @@ def _supervisors(run: str) -> list[int]:
     """The parent of the run's oldest process: its own environment is the one that it was started with."""
     marks = [int(f.name) for f in Path("/proc").glob("[0-9]*") if _has_mark(f, run)]
     parents = {int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]) for pid in marks}
-    return [pid for pid in parents - set(marks) if b"playbook_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in parents - set(marks) if b"playbook.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def _has_mark(folder: Path, run: str) -> bool:

@@ -1,0 +1,71 @@
+"""Strings from strangers, made harmless before Ansible sees them; and what Ansible says, made harmless to people."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from webhook.core.rule import Untrusted
+
+#: Of a stranger's text this much reaches Ansible; the rest is cut, with a mark.
+VALUE_LIMIT_BYTES: Final = 64 * 1024
+CUT_MARK: Final = " [cut by alertmend]"
+
+#: Magic variables are top-level names; a name that Ansible reads as a tag replaces the whole dictionary.
+_NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
+#: What ends lines, moves cursors, forges ansible-runner's events or turns text around; and what is no text at all.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+
+
+def clean(text: str) -> str:
+    """`text` without what is not seen, cut to `VALUE_LIMIT_BYTES`."""
+    text = _UNSEEN.sub("", text)
+    raw = text.encode()
+    if len(raw) <= VALUE_LIMIT_BYTES:
+        return text
+    return raw[: VALUE_LIMIT_BYTES - len(CUT_MARK)].decode(errors="ignore") + CUT_MARK
+
+
+def unsafe(value: object) -> object:
+    """`value` with every string in it cleaned and marked, so that Ansible never templates it.
+
+    A name that Ansible could take for more than a name is left out, with its value.
+    """
+    if isinstance(value, str):
+        return {"__ansible_unsafe": clean(value)}
+    if isinstance(value, Mapping):
+        return {name: unsafe(item) for name, item in value.items() if _NAME.fullmatch(str(name))}
+    if isinstance(value, (list, tuple)):
+        return [unsafe(item) for item in value]
+    return value
+
+
+def trusted(value: object) -> object:
+    """A rule author's value: theirs to template, but for what came from a stranger."""
+    if isinstance(value, Untrusted):
+        return unsafe(str(value))
+    if isinstance(value, Mapping):
+        return {name: trusted(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [trusted(item) for item in value]
+    return value
+
+
+def printable(text: str) -> str:
+    """What Ansible printed, without escapes and control characters."""
+    return _UNSEEN.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def printable_in(value: Any) -> Any:
+    """A JSON value with every text in it `printable`."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(str(name)): printable_in(item) for name, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        # JSON has no word for it.
+        return str(value)
+    return [printable_in(item) for item in value] if isinstance(value, list) else value
