@@ -13,9 +13,10 @@ import structlog
 from webhook.change import Change
 from webhook.core.alert import Alert
 from webhook.core.audit import timestamp
-from webhook.core.evidence import probe_texts
-from webhook.core.incident import Outcome, ProbeAnswer, Run, RunState
-from webhook.core.rule import Probe, Rule, Step, filled, filled_probe, missing_names
+from webhook.core.incident import Outcome, Phase, ProbeAnswer, Run, RunState
+from webhook.core.placeholder import filled, missing_names
+from webhook.core.probe import Probe, filled_probe, unfit_words
+from webhook.core.rule import Rule, Step
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import Draft, Keys
 from webhook.core.transition import finish, prove, start
@@ -129,8 +130,10 @@ class Execution:
             return _End(outcome=Outcome.CANCELLED, reason="none of its alerts fires any more")
         step, first = rule.steps[run.step - 1], alerts[0]
         words = {"labels": first.labels, "annotations": first.annotations}
-        if missing := missing_names([step.vars, probe_texts(rule)], **words):
+        if missing := missing_names([step.vars, rule.probe], **words):
             return _End(outcome=Outcome.CANCELLED, reason=f"the alert no longer has {', '.join(missing)}")
+        if rule.probe and (unfit := unfit_words(rule.probe, target=run.target, **words)):
+            return _End(outcome=Outcome.CANCELLED, reason=f"the probe cannot be asked: {unfit}")
         probe = filled_probe(rule.probe, target=run.target, **words) if rule.probe else None
         filled_step = replace(step, vars=filled(dict(step.vars), target=run.target, **words))
         return _Attempt(run=run, rule=rule, step=filled_step, probe=probe, alerts=alerts)
@@ -151,12 +154,18 @@ class Execution:
 
     def _ask_before(self, attempt: _Attempt, probe: Probe) -> _End | None:
         """Why nothing is to be done; None when the target is sick `failure_threshold` times in a row."""
+        unknown: ProbeAnswer | None = None
         for number in range(probe.failure_threshold):
             if number and self.closing.wait(probe.period.total_seconds()):
                 return _End(outcome=Outcome.CANCELLED, reason="the worker was stopped before it acted")
-            answer = self._ask(attempt, probe)
+            answer = self._ask(attempt, probe, Phase.BEFORE)
             if answer.healthy:
                 return _End(outcome=Outcome.NOT_NEEDED, reason=f"the probe found it healthy: {answer.words}")
+            unknown = unknown if answer.known else answer
+        if unknown:
+            return _End(
+                outcome=Outcome.CANCELLED, reason=f"the probe could not say whether it is sick: {unknown.words}"
+            )
         return None
 
     def _play(self, attempt: _Attempt) -> PlaybookResult:
@@ -186,15 +195,15 @@ class Execution:
     def _ask_after(self, attempt: _Attempt, probe: Probe) -> tuple[bool, str]:
         deadline, in_a_row = self.now() + probe.within, 0
         while True:
-            answer = self._ask(attempt, probe)
+            answer = self._ask(attempt, probe, Phase.AFTER)
             in_a_row = in_a_row + 1 if answer.healthy else 0
             if in_a_row >= probe.success_threshold:
                 return True, f"the probe passed {in_a_row} times in a row: {answer.words}"
             if self.now() + probe.period > deadline or self.closing.wait(probe.period.total_seconds()):
                 return False, f"the probe did not pass in time after the playbook; last answer: {answer.words}"
 
-    def _ask(self, attempt: _Attempt, probe: Probe) -> ProbeAnswer:
-        answer = self.prober.ask(probe)
+    def _ask(self, attempt: _Attempt, probe: Probe, phase: Phase) -> ProbeAnswer:
+        answer = replace(self.prober.ask(probe), phase=phase)
         attempt.probes.append(answer)
         return answer
 

@@ -13,7 +13,7 @@ from webhook.core.audit import AuditEvent
 from webhook.core.incident import Decision, Incident, Run
 from webhook.core.incident import ProbeAnswer as ProbeAnswer
 from webhook.core.incident import TaskCounts as TaskCounts
-from webhook.core.rule import Probe
+from webhook.core.probe import Probe
 from webhook.core.state import Draft, Keys, Snapshot
 
 

@@ -20,9 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.core.rule import CommandProbe, HttpProbe, Probe, ProbeKind, TcpProbe, Untrusted
-from webhook.edge.probe import BODY_LIMIT_BYTES, WORDS_LIMIT, WorldProber, _clean
+from webhook.core.placeholder import Untrusted
+from webhook.core.probe import CommandProbe, HttpProbe, Probe, ProbeKind, TcpProbe
+from webhook.edge.probe import WORDS_LIMIT, WorldProber, _clean
+from webhook.edge.probe.http import BODY_LIMIT_BYTES
 from webhook.ports import ProbeAnswer, Prober
+from webhook.probing import ask_all
 
 SELF_SIGNED = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
 PROBER: Prober = WorldProber()
@@ -281,7 +284,9 @@ def test_an_address_may_be_ipv6_in_brackets() -> None:
 
 @pytest.mark.parametrize("bad", ["", "web1", ":80", "web1:", "web1:0", "web1:65536", "::1:80", "[::1]", "web1:http"])
 def test_what_is_no_address_is_sick(bad: str) -> None:
-    assert ask(TcpProbe(address=bad)).words == f"the address {bad!r} is neither host:port nor [v6]:port"
+    answer = ask(TcpProbe(address=bad))
+    assert not answer.healthy
+    assert answer.words in (f"the address {bad!r} is neither host:port nor [v6]:port", f"{bad[5:]!r} is no port")
 
 
 def test_a_command_that_ends_with_zero_is_healthy() -> None:
@@ -417,6 +422,37 @@ def test_many_threads_may_ask_at_once(server: ThreadingHTTPServer) -> None:
     for thread in threads:
         thread.join()
     assert [answer.healthy for answer in answers] == [True] * 16
+
+
+def test_several_probes_are_asked_side_by_side(server: ThreadingHTTPServer) -> None:
+    met = threading.Barrier(3, timeout=10)
+
+    def talk(connection: socket.socket) -> None:
+        met.wait()
+
+    with serving(talk) as one, serving(talk) as two:
+        kinds = [
+            python("import sys; sys.exit(3)"),
+            *(HttpProbe(url=f"http://127.0.0.1:{port}/") for port in (one, two)),
+        ]
+        probes = [Probe(kind=kind, timeout=timedelta(seconds=20)) for kind in kinds]
+        threading.Thread(target=met.wait, daemon=True).start()
+        answers = ask_all(PROBER, probes)
+    assert [answer.kind for answer in answers] == ["command", "http", "http"]
+    assert answers[0].words == "exit status 3"
+    assert ask_all(PROBER, []) == ()
+
+
+def test_an_answer_says_what_was_asked(free_port: int) -> None:
+    answer = ask(HttpProbe(url=f"http://127.0.0.1:{free_port}/x"))
+    assert (answer.kind, answer.asked) == ("http", f"GET http://127.0.0.1:{free_port}/x")
+    assert (answer.healthy, answer.known) == (False, True)
+
+
+def test_a_command_that_cannot_be_started_says_nothing_about_the_target() -> None:
+    answer = ask(CommandProbe(argv=("/no/such/program",)))
+    assert (answer.healthy, answer.known) == (False, False)
+    assert answer.words == "it cannot be started: /no/such/program: No such file or directory"
 
 
 @given(st.text(max_size=400))

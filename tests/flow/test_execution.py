@@ -7,8 +7,10 @@ import pytest
 
 from tests.flow.scene import Scene, alert, rule
 from webhook.core.audit import Event
-from webhook.core.incident import Outcome, ResolvedBy, RunState
-from webhook.core.rule import Step, Untrusted
+from webhook.core.incident import Choice, Outcome, Phase, ResolvedBy, RunState
+from webhook.core.placeholder import Untrusted
+from webhook.core.probe import Probe, TcpProbe
+from webhook.core.rule import Step
 from webhook.errors import Unavailable
 from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
 
@@ -27,7 +29,9 @@ def test_sick_before_and_healthy_after_is_fixed_and_every_answer_is_recorded() -
     scene.delivers(alert())
     scene.work()
     assert outcomes(scene) == [Outcome.FIXED]
-    assert [answer.healthy for answer in scene.runs[0].probes] == [False, False, False, True, True]
+    answers = scene.runs[0].probes
+    assert [answer.healthy for answer in answers] == [False, False, False, True, True]
+    assert [answer.phase for answer in answers] == [Phase.BEFORE] * 3 + [Phase.AFTER] * 2
 
 
 def test_one_healthy_answer_before_means_that_nothing_is_done() -> None:
@@ -38,6 +42,36 @@ def test_one_healthy_answer_before_means_that_nothing_is_done() -> None:
     scene.work()
     assert outcomes(scene) == [Outcome.NOT_NEEDED]
     assert scene.playbooks.jobs == []
+
+
+def test_a_probe_that_nobody_could_answer_is_no_reason_to_act() -> None:
+    scene = Scene(rules=(rule(probe=True),))
+    answers = iter([False, None, False])
+    scene.world.answers = lambda: next(answers)
+    scene.delivers(alert())
+    scene.work()
+    assert outcomes(scene) == [Outcome.CANCELLED]
+    assert scene.runs[0].reason == "the probe could not say whether it is sick: refused"
+    assert scene.playbooks.jobs == []
+
+
+def test_a_label_that_cannot_stand_in_the_probe_refuses_and_is_named() -> None:
+    probe = Probe(kind=TcpProbe(address="$target:$labels.port"))
+    scene = Scene(rules=(replace(rule(), probe=probe),))
+    [decision] = scene.delivers(alert(port="80; reboot"))
+    assert (decision.decision, decision.guard) == (Choice.REFUSE, "labels")
+    assert decision.reason == "the probe cannot be asked about this alert: $labels.port '80; reboot' is no port"
+
+
+def test_a_label_that_changed_after_the_decision_is_not_put_into_the_probe() -> None:
+    probe = Probe(kind=TcpProbe(address="$target:$annotations.port"))
+    scene = Scene(rules=(replace(rule(), probe=probe),))
+    scene.delivers(replace(alert(), annotations={"port": "80"}))
+    scene.delivers(replace(alert(), annotations={"port": "web2:80"}))
+    scene.work()
+    assert outcomes(scene) == [Outcome.CANCELLED]
+    assert scene.runs[0].reason == "the probe cannot be asked: $annotations.port 'web2:80' is no port"
+    assert scene.world.asked == []
 
 
 def test_still_sick_at_the_deadline_is_ineffective_and_the_next_step_is_tried() -> None:

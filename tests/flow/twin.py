@@ -186,7 +186,8 @@ class World:
     """A world in which a target is healthy when a test says so."""
 
     clock: Clock
-    answers: Callable[[], bool] = lambda: True
+    #: None: whoever was asked about the target could not say.
+    answers: Callable[[], bool | None] = lambda: True
     asked: list[Probe] = field(default_factory=list)
 
     def ask(self, probe: Probe) -> ProbeAnswer:
@@ -194,5 +195,9 @@ class World:
         self.clock.advance(seconds=1)
         healthy = self.answers()
         return ProbeAnswer(
-            at=self.clock.now, healthy=healthy, words="status 200" if healthy else "refused", latency_seconds=0.001
+            at=self.clock.now,
+            healthy=bool(healthy),
+            known=healthy is not None,
+            words="status 200" if healthy else "refused",
+            latency_seconds=0.001,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from webhook.core.alert import Alert
 from webhook.core.incident import Incident, LastRun, Pair, RunState
-from webhook.core.rule import Limits, Mode, RateLimit, Rule, missing_names
+from webhook.core.placeholder import missing_names
+from webhook.core.probe import unfit_words
+from webhook.core.rule import Limits, Mode, RateLimit, Rule
 from webhook.core.state import AlertState, Draft
 from webhook.core.target import Target
 
@@ -68,6 +70,8 @@ class Evidence:
     target: Target
     #: Placeholders of the rule for which the alert has no label or annotation.
     missing: tuple[str, ...]
+    #: Why the rule's probe cannot be asked about this alert; empty when it can.
+    unfit: str = ""
     seen: SeenAlert | None
     incident: OpenIncident | None
     #: The run that holds the target.
@@ -107,10 +111,11 @@ def gather(
         revision=draft.revision,
         target=target,
         missing=missing_names(
-            [*(step.vars for step in rule.steps), probe_texts(rule)],
+            [*(step.vars for step in rule.steps), rule.probe],
             labels=alert.labels,
             annotations=alert.annotations,
         ),
+        unfit=_unfit(rule, alert, target),
         seen=_seen(seen),
         incident=_open(incident),
         lock=on_target.lock,
@@ -124,14 +129,10 @@ def gather(
     )
 
 
-def probe_texts(rule: Rule) -> list[str]:
-    """The texts of the rule's probe in which placeholders may stand."""
-    if rule.probe is None:
-        return []
-    kind = rule.probe.kind
-    values = [getattr(kind, field.name) for field in fields(kind)]
-    texts = [value if isinstance(value, tuple) else (value,) for value in values]
-    return [text for group in texts for text in group if isinstance(text, str)]
+def _unfit(rule: Rule, alert: Alert, target: Target) -> str:
+    if rule.probe is None or target.host is None:
+        return ""
+    return unfit_words(rule.probe, target=target.host, labels=alert.labels, annotations=alert.annotations)
 
 
 def within(starts: tuple[datetime, ...], limit: RateLimit | None, now: datetime) -> tuple[datetime, ...]:

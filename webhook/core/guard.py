@@ -20,12 +20,14 @@ LATE_COPY = timedelta(minutes=5)
 
 
 def labels(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:
-    """Everything that the rule's placeholders name is there."""
+    """Everything that the rule's placeholders name is there, and can stand where they do."""
     if evidence.missing:
         return _refuse(
             "labels",
             f"the alert has no {', '.join(evidence.missing)}, which the rule asks for",
         )
+    if evidence.unfit:
+        return _refuse("labels", f"the probe cannot be asked about this alert: {evidence.unfit}")
     return _pass("labels", "every placeholder of the rule has a value")
 
 

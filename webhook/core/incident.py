@@ -108,6 +108,15 @@ class TaskCounts:
     skipped: int = 0
 
 
+class Phase(StrEnum):
+    """When a probe was asked."""
+
+    #: What has to hold for anything to be done.
+    REQUIRE = "require"
+    BEFORE = "before"
+    AFTER = "after"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswer:
     """One answer of the world to a probe."""
@@ -117,6 +126,12 @@ class ProbeAnswer:
     #: What was seen: a status, an exit code, an error.
     words: str
     latency_seconds: float
+    #: False: whoever was asked about the target could not say, so it is neither healthy nor known to be sick.
+    known: bool = True
+    phase: Phase | None = None
+    #: The kind of the probe, and what it asked.
+    kind: str = ""
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Runs one command and leaves nothing of it behind: `python probe_command.py PROGRAM ARGUMENT…`, started by edge.probe.
+"""Runs one command and leaves nothing of it behind: `python supervisor.py PROGRAM ARGUMENT…`, started by edge.probe.
 
 Ends with the command's status, 128 + n when signal n ended it. When standard input closes, because the time is over or
 the one who asks has died, the command ends at once. Whatever it started is adopted and ended too, in other sessions and
@@ -16,7 +16,8 @@ import sys
 import time
 
 _PR_SET_CHILD_SUBREAPER = 36
-_CANNOT_START = 127
+#: As shells say it.
+CANNOT_START = 127
 
 
 def main(argv: list[str]) -> int:
@@ -44,7 +45,7 @@ def _become(argv: list[str]) -> None:
     except OSError as error:
         os.write(2, f"{argv[0]}: {error.strerror}\n".encode(errors="replace"))
     finally:
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
 
 
 def _status(child: int, changed: int) -> int:

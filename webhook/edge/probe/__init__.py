@@ -1,0 +1,110 @@
+"""Asks the world whether a host is healthy; one module for each kind of probe.
+
+When to ask, how often, and what the answers mean is execution's affair.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from webhook.core.placeholder import Unfit
+from webhook.core.probe import Probe
+from webhook.ports import ProbeAnswer
+from webhook.probing import Deadline, Kind, Seen, find_kind
+
+WORDS_LIMIT: Final = 200
+#: What can end a line, move a cursor or turn text around: C0, DEL, C1, bidirectional controls, lone surrogates.
+_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldProber:
+    """Satisfies `ports.Prober`. Holds nothing, so that any number of threads may share one."""
+
+    def ask(self, probe: Probe) -> ProbeAnswer:
+        """One answer, after at most `probe.timeout`. A probe that cannot be asked is a sick answer, never an error."""
+        kind = find_kind(probe.kind.key)
+        for module in kind.imports:
+            importlib.import_module(module)
+        at, began = datetime.now(UTC), time.monotonic()
+        seen = _in_time(kind, probe, Deadline(at=began + probe.timeout.total_seconds()))
+        return ProbeAnswer(
+            at=at,
+            healthy=bool(seen.healthy),
+            known=seen.healthy is not None,
+            kind=probe.kind.key,
+            asked=_clean(str(probe.kind)),
+            words=_clean(seen.words),
+            latency_seconds=time.monotonic() - began,
+        )
+
+
+def _in_time(kind: Kind, probe: Probe, deadline: Deadline) -> Seen:
+    # In a thread of its own, because nothing bounds a look-up in the DNS. One that hangs is left behind until the
+    # resolver gives up; a connection is broken at the deadline, and its thread ends.
+    answers: SimpleQueue[Seen] = SimpleQueue()
+    ask = partial(_asked, kind, probe, deadline)
+    threading.Thread(target=lambda: answers.put(ask()), name="probe", daemon=True).start()
+    try:
+        return answers.get(timeout=deadline.seconds_left)
+    except Empty:
+        return _too_late(probe)
+    finally:
+        deadline.end()
+
+
+def _asked(kind: Kind, probe: Probe, deadline: Deadline) -> Seen:
+    try:
+        seen = kind.ask(probe.kind, deadline)
+    except Exception as error:
+        # Whatever goes wrong while the world is asked is what was seen.
+        seen = Seen(healthy=_silence(probe), words=_reason(error))
+    return _too_late(probe) if deadline.is_over else seen
+
+
+def _too_late(probe: Probe) -> Seen:
+    return Seen(healthy=_silence(probe), words=f"timeout after {probe.timeout.total_seconds():g}s")
+
+
+def _silence(probe: Probe) -> bool | None:
+    """What no answer says: the target is sick when it was asked itself, and nothing when someone else was."""
+    return False if probe.kind.asks_target else None
+
+
+def _reason(error: BaseException) -> str:
+    """Why the world could not be asked, from the first cause that has words for people."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, Unfit):
+            return str(cause)
+        if isinstance(cause, socket.gaierror):
+            return f"DNS: {cause.strerror}"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"TLS: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {cause.reason or cause}"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _clean(words: str) -> str:
+    words = _UNSEEN.sub(" ", words).strip()
+    return words if len(words) <= WORDS_LIMIT else words[: WORDS_LIMIT - 1] + "…"
