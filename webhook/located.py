@@ -177,6 +177,13 @@ def any_text(node: Node | None) -> str | None:
     return str(node.raw.value)
 
 
+def word(node: Node | None) -> str | None:
+    """A text that is not empty, or a whole number as it is written."""
+    if node is not None and _has_tag(node.raw, "int") and _WHOLE_NUMBER.fullmatch(node.raw.value):
+        return str(node.raw.value)
+    return text(node)
+
+
 def string_list(node: Node | None) -> tuple[str, ...] | None:
     """Strings that are not empty, in order; None when there is no list."""
     if node is None:

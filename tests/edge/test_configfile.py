@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from webhook.core.rule import CommandProbe, Guards, HttpProbe, Limits, Mode, RateLimit, TcpProbe
+from webhook.core.schedule import Span, TimeInterval
 from webhook.edge.configfile import Config, inventory_path, read_config
 from webhook.errors import ConfigError
 
@@ -29,6 +30,9 @@ redis: {url_file: redis-url}
 database: {url: 'postgresql://alertmend@db/alertmend'}
 receive: {max_body_bytes: 1048576, max_queue_age: 30m}
 limits: {concurrency: 2, rate_limit: 5/10m, target_cooldown: 90s}
+time_intervals:
+  - name: freeze
+    time_intervals: [{weekdays: [friday]}]
 """
 FULL_RULE = """rules:
   - name: restart-web
@@ -106,6 +110,7 @@ def test_everything_that_can_be_said_is_read(site: Site) -> None:
     )
     assert (config.redis_url, config.database_url) == ("redis://redis:6379/1", "postgresql://alertmend@db/alertmend")
     assert config.max_body_bytes == 1048576
+    assert config.time_intervals["freeze"].intervals == (TimeInterval(weekdays=(Span(5, 5),)),)
     assert (config.inventory, config.playbooks) == (site.folder / "inventory.yml", site.folder / "playbooks")
     web, tcp, command = config.rules
     assert [str(matcher) for matcher in web.match] == ['alertname="Down"', 'job=~"web|api"']

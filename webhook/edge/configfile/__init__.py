@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from webhook.core.evidence import Policy
 from webhook.core.rule import Limits, Rule
+from webhook.core.schedule import NamedInterval
 from webhook.edge.configfile.fields import known, read_mode, read_rate
+from webhook.edge.configfile.intervals import read_time_intervals
 from webhook.edge.configfile.rules import read_rules
 from webhook.errors import Problem
 from webhook.located import (
@@ -25,14 +28,13 @@ from webhook.located import (
     text,
 )
 
-_TOP = {"mode", "inventory", "playbooks", "rule_files", "redis", "database", "receive", "limits"}
+_TOP = {"mode", "inventory", "playbooks", "rule_files", "redis", "database", "receive", "limits", "time_intervals"}
 _TOP_LATER = {
     "retention",
     "alertmanagers",
     "reconcile_interval",
     "ignore_labels",
     "redact",
-    "time_intervals",
     "escalations",
 }
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -48,6 +50,8 @@ class Config:
     inventory: Path
     playbooks: Path
     rules: tuple[Rule, ...]
+    #: By name.
+    time_intervals: Mapping[str, NamedInterval]
     #: None: the embedded one.
     redis_url: str | None
     #: None: SQLite in the storage path.
@@ -77,6 +81,7 @@ def read_config(path: Path) -> Config:
     max_body_bytes = otherwise(integer(receive.get("max_body_bytes"), minimum=1024, maximum=2**30), 4 * 1024 * 1024)
     inventory = _existing(fields.get("inventory"))
     rules = read_rules(fields.get("rule_files"), playbooks=playbooks, problems=problems)
+    time_intervals = read_time_intervals(fields.get("time_intervals"))
     refuse(problems)
     return Config(
         file=path.absolute(),
@@ -84,6 +89,7 @@ def read_config(path: Path) -> Config:
         inventory=inventory,
         playbooks=playbooks,
         rules=rules,
+        time_intervals=time_intervals,
         redis_url=redis_url,
         database_url=database_url,
         max_body_bytes=max_body_bytes,
