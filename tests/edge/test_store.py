@@ -37,7 +37,8 @@ from webhook.core.state import (
     run_due,
 )
 from webhook.edge.queue import KEY_PREFIX, make_app, make_message
-from webhook.edge.store import ARRIVALS, DUE, INBOX, OUTBOX, PREFIX, RedisInbox, RedisStore, alert_key, run_key
+from webhook.edge.store import RedisInbox, RedisStore
+from webhook.edge.store.keys import ARRIVALS, DUE, INBOX, OUTBOX, PREFIX, alert_key, run_key
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.errors import Unavailable
 from webhook.ports import Batch, Doorbell, Envelope, Errand, Store

@@ -1,11 +1,10 @@
 """The state in Redis: the inbox, what the decisions rest on, what is due, and batches on their way to the ledger.
 
-What any of it means is the core's affair. Every key has a function or a name at the top of this module.
+What any of it means is the core's affair. Every key has a function or a name in `keys`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,59 +28,31 @@ from webhook.core.state import (
     TargetState,
     pair_due,
 )
+from webhook.edge.store.inbox import RedisInbox
+from webhook.edge.store.keys import (
+    ARRIVALS,
+    DUE,
+    EVERYTHING,
+    INBOX,
+    OUTBOX,
+    PREFIX,
+    REVISION,
+    alert_key,
+    lease_key,
+    line_key,
+    milliseconds,
+    pair_key,
+    rule_key,
+    run_key,
+    target_key,
+)
 from webhook.errors import Unavailable
 from webhook.ports import Batch, Doorbell, Envelope, Errand
 
-PREFIX = "alertmend:"
-REVISION = f"{PREFIX}revision"
-EVERYTHING = f"{PREFIX}everything"
-#: Hash: notification id -> envelope.
-INBOX = f"{PREFIX}inbox"
-#: Sorted set: notification id by the millisecond it came in.
-ARRIVALS = f"{PREFIX}arrivals"
-#: Hash: batch id -> batch that the ledger has yet to confirm.
-OUTBOX = f"{PREFIX}outbox"
-#: Sorted set: what to look at again, by millisecond.
-DUE = f"{PREFIX}due"
+__all__ = ["RedisInbox", "RedisStore"]
 
 #: A resolved alert is remembered this long, to know late copies of its firing; a finished run, to answer its doorbells.
 FORGET_AFTER = timedelta(hours=1)
-
-
-def alert_key(fingerprint: str) -> str:
-    """Holds an `AlertState`."""
-    return f"{PREFIX}alert:{fingerprint}"
-
-
-def pair_key(pair: Pair) -> str:
-    """Holds a `PairState`."""
-    return f"{PREFIX}pair:{pair.rule}|{pair.target}"
-
-
-def target_key(target: str) -> str:
-    """Holds a `TargetState`."""
-    return f"{PREFIX}target:{target}"
-
-
-def rule_key(rule: str) -> str:
-    """Holds a rule's `Activity`."""
-    return f"{PREFIX}rule:{rule}"
-
-
-def run_key(run: str) -> str:
-    """Holds a `Run`."""
-    return f"{PREFIX}run:{run}"
-
-
-def lease_key(run: str) -> str:
-    """Exists while the run's worker lives."""
-    return f"{PREFIX}lease:{run}"
-
-
-def line_key(line: str) -> str:
-    """Sorted set: pairs that wait in a line, by the time their incident opened."""
-    return f"{PREFIX}line:{line}"
-
 
 _ALERT = TypeAdapter(AlertState)
 _PAIR = TypeAdapter(PairState)
@@ -161,7 +132,7 @@ class RedisStore:
     def waiting_since(self, before: datetime, *, limit: int) -> list[str]:
         """The oldest notifications that came in before a time."""
         with _answering():
-            found = self.client.zrange(ARRIVALS, "-inf", _ms(before), byscore=True, offset=0, num=limit)
+            found = self.client.zrange(ARRIVALS, "-inf", milliseconds(before), byscore=True, offset=0, num=limit)
         return [name.decode() for name in found]
 
     def unconfirmed(self, *, limit: int) -> list[Batch]:
@@ -191,10 +162,10 @@ class RedisStore:
     def take_due(self, now: datetime, *, again_at: datetime, limit: int) -> list[str]:
         """What is due, earliest first; each stays on the list for `again_at`, until someone has dealt with it."""
         with _answering():
-            found = self.client.zrange(DUE, "-inf", _ms(now), byscore=True, offset=0, num=limit)
+            found = self.client.zrange(DUE, "-inf", milliseconds(now), byscore=True, offset=0, num=limit)
             if found:
                 # Whoever has taken it off, or put it off for longer, in between is right.
-                self.client.zadd(DUE, dict.fromkeys(found, _ms(again_at)), xx=True, gt=True)
+                self.client.zadd(DUE, dict.fromkeys(found, milliseconds(again_at)), xx=True, gt=True)
         return [name.decode() for name in found]
 
     def call_line(self, line: str, *, due: str, now: datetime, limit: int) -> int:
@@ -206,11 +177,11 @@ class RedisStore:
                 if called:
                     pipe.zrem(key, *called)
                     # A millisecond apart, so that the order of the line is the order of the decisions.
-                    first = _ms(now) - len(called)
+                    first = milliseconds(now) - len(called)
                     pipe.zadd(DUE, {b"pair:" + pair: first + place for place, pair in enumerate(called)})
                 pipe.zrem(DUE, due)
                 if len(called) == limit:
-                    pipe.zadd(DUE, {due: _ms(now + timedelta(seconds=1))})
+                    pipe.zadd(DUE, {due: milliseconds(now + timedelta(seconds=1))})
                 pipe.execute()
         return len(called)
 
@@ -254,75 +225,6 @@ class RedisStore:
             self.client.ping()
 
 
-class RedisInbox:
-    """Where the receiver puts notifications; those that arrive together share one round trip and one fsync."""
-
-    def __init__(
-        self,
-        client: Any,
-        *,
-        message: Callable[[Doorbell], tuple[str, bytes]],
-    ) -> None:
-        self._client = client
-        self._message = message
-        self._arrived: list[tuple[str, Envelope, asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
-
-    async def put(self, notification: str, envelope: Envelope) -> None:
-        """Returns once the notification lies in the inbox, and its doorbell in the queue.
-
-        Raises:
-            Unavailable: Redis did not take it.
-        """
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._arrived.append((notification, envelope, stored))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
-        await stored
-
-    async def ping(self) -> None:
-        """Answers when Redis does.
-
-        Raises:
-            Unavailable: it does not.
-        """
-        try:
-            await self._client.ping()
-        except (RedisError, OSError) as error:
-            raise Unavailable("Redis", str(error)) from error
-
-    async def _write(self) -> None:
-        while self._arrived:
-            group, self._arrived = self._arrived, []
-            try:
-                await self._store(group)
-            except Exception as error:  # whatever it was, it was not stored, and each sender must hear so
-                failure = Unavailable("Redis", str(error) or type(error).__name__)
-                for _, _, stored in group:
-                    if not stored.done():
-                        stored.set_exception(failure)
-            else:
-                for _, _, stored in group:
-                    if not stored.done():
-                        stored.set_result(None)
-
-    async def _store(self, group: Sequence[tuple[str, Envelope, asyncio.Future[None]]]) -> None:
-        bodies: dict[str, bytes] = {}
-        arrivals: dict[str, int] = {}
-        messages: dict[str, list[bytes]] = {}
-        for notification, envelope, _ in group:
-            bodies[notification] = _ENVELOPE.dump_json(envelope)
-            arrivals[notification] = _ms(envelope.received_at)
-            queue, message = self._message(Doorbell(errand=Errand.INTAKE, about=notification))
-            messages.setdefault(queue, []).append(message)
-        async with self._client.pipeline(transaction=True) as pipe:
-            pipe.hset(INBOX, mapping=bodies)
-            pipe.zadd(ARRIVALS, arrivals)
-            for queue, rung in messages.items():
-                pipe.lpush(queue, *rung)
-            await pipe.execute()
-
-
 def _records(draft: Draft) -> Iterator[Command]:
     for kind, name in draft.touched:
         match kind:
@@ -357,9 +259,9 @@ def _due(draft: Draft) -> Iterator[Command]:
             yield ("ZREM", DUE, name)
         elif name.startswith("line:"):
             # A later retry must not put off those whom a freed slot has called.
-            yield ("ZADD", DUE, "LT", _ms(at), name)
+            yield ("ZADD", DUE, "LT", milliseconds(at), name)
         else:
-            yield ("ZADD", DUE, _ms(at), name)
+            yield ("ZADD", DUE, milliseconds(at), name)
 
 
 def _lines(draft: Draft) -> Iterator[Command]:
@@ -368,12 +270,12 @@ def _lines(draft: Draft) -> Iterator[Command]:
         if since is None:
             yield ("ZREM", line_key(line), member)
         else:
-            yield ("ZADD", line_key(line), _ms(since), member)
+            yield ("ZADD", line_key(line), milliseconds(since), member)
 
 
 @cache
 def _script() -> str:
-    return resources.files("webhook.edge").joinpath("commit.lua").read_text()
+    return resources.files("webhook.edge.store").joinpath("commit.lua").read_text()
 
 
 @cache
@@ -386,10 +288,6 @@ def _run_script(client: Any, keys: Sequence[str], words: Sequence[object]) -> An
         return client.evalsha(_script_sha(), len(keys), *keys, *words)
     except NoScriptError:
         return client.eval(_script(), len(keys), *keys, *words)
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
 
 
 @contextmanager

@@ -1,0 +1,85 @@
+"""The receiver's part of the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+from redis.exceptions import RedisError
+
+from webhook.edge.store.keys import ARRIVALS, INBOX, milliseconds
+from webhook.errors import Unavailable
+from webhook.ports import Doorbell, Envelope, Errand
+
+_ENVELOPE = TypeAdapter(Envelope)
+
+
+class RedisInbox:
+    """Where the receiver puts notifications; those that arrive together share one round trip and one fsync."""
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        message: Callable[[Doorbell], tuple[str, bytes]],
+    ) -> None:
+        self._client = client
+        self._message = message
+        self._arrived: list[tuple[str, Envelope, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def put(self, notification: str, envelope: Envelope) -> None:
+        """Returns once the notification lies in the inbox, and its doorbell in the queue.
+
+        Raises:
+            Unavailable: Redis did not take it.
+        """
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arrived.append((notification, envelope, stored))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await stored
+
+    async def ping(self) -> None:
+        """Answers when Redis does.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        try:
+            await self._client.ping()
+        except (RedisError, OSError) as error:
+            raise Unavailable("Redis", str(error)) from error
+
+    async def _write(self) -> None:
+        while self._arrived:
+            group, self._arrived = self._arrived, []
+            try:
+                await self._store(group)
+            except Exception as error:  # whatever it was, it was not stored, and each sender must hear so
+                failure = Unavailable("Redis", str(error) or type(error).__name__)
+                for _, _, stored in group:
+                    if not stored.done():
+                        stored.set_exception(failure)
+            else:
+                for _, _, stored in group:
+                    if not stored.done():
+                        stored.set_result(None)
+
+    async def _store(self, group: Sequence[tuple[str, Envelope, asyncio.Future[None]]]) -> None:
+        bodies: dict[str, bytes] = {}
+        arrivals: dict[str, int] = {}
+        messages: dict[str, list[bytes]] = {}
+        for notification, envelope, _ in group:
+            bodies[notification] = _ENVELOPE.dump_json(envelope)
+            arrivals[notification] = milliseconds(envelope.received_at)
+            queue, message = self._message(Doorbell(errand=Errand.INTAKE, about=notification))
+            messages.setdefault(queue, []).append(message)
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(INBOX, mapping=bodies)
+            pipe.zadd(ARRIVALS, arrivals)
+            for queue, rung in messages.items():
+                pipe.lpush(queue, *rung)
+            await pipe.execute()

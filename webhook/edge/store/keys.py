@@ -1,0 +1,59 @@
+"""The names of all keys in Redis, and how times are written there."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from webhook.core.incident import Pair
+
+PREFIX = "alertmend:"
+REVISION = f"{PREFIX}revision"
+EVERYTHING = f"{PREFIX}everything"
+#: Hash: notification id -> envelope.
+INBOX = f"{PREFIX}inbox"
+#: Sorted set: notification id by the millisecond it came in.
+ARRIVALS = f"{PREFIX}arrivals"
+#: Hash: batch id -> batch that the ledger has yet to confirm.
+OUTBOX = f"{PREFIX}outbox"
+#: Sorted set: what to look at again, by millisecond.
+DUE = f"{PREFIX}due"
+
+
+def alert_key(fingerprint: str) -> str:
+    """Holds an `AlertState`."""
+    return f"{PREFIX}alert:{fingerprint}"
+
+
+def pair_key(pair: Pair) -> str:
+    """Holds a `PairState`."""
+    return f"{PREFIX}pair:{pair.rule}|{pair.target}"
+
+
+def target_key(target: str) -> str:
+    """Holds a `TargetState`."""
+    return f"{PREFIX}target:{target}"
+
+
+def rule_key(rule: str) -> str:
+    """Holds a rule's `Activity`."""
+    return f"{PREFIX}rule:{rule}"
+
+
+def run_key(run: str) -> str:
+    """Holds a `Run`."""
+    return f"{PREFIX}run:{run}"
+
+
+def lease_key(run: str) -> str:
+    """Exists while the run's worker lives."""
+    return f"{PREFIX}lease:{run}"
+
+
+def line_key(line: str) -> str:
+    """Sorted set: pairs that wait in a line, by the time their incident opened."""
+    return f"{PREFIX}line:{line}"
+
+
+def milliseconds(at: datetime) -> int:
+    """A time as it is written in sorted sets."""
+    return int(at.timestamp() * 1000)
