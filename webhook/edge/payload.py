@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from webhook.core.alert import Alert, AlertStatus, Notification
 from webhook.errors import PayloadError, PayloadTooLarge
@@ -22,14 +22,18 @@ CUT_MARK = " [cut by alertmend]"
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+#: A time that can be told in UTC.
+_Time = Annotated[datetime, Field(ge=datetime.min.replace(tzinfo=UTC), le=datetime.max.replace(tzinfo=UTC))]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _WireAlert:
     status: AlertStatus
     labels: dict[str, str]
-    startsAt: datetime
+    startsAt: _Time
     fingerprint: str
     annotations: dict[str, str] = field(default_factory=dict)
-    endsAt: datetime | None = None
+    endsAt: _Time | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +72,22 @@ def check_size(length: int, *, limit: int) -> None:
         )
 
 
+def count_alerts(body: bytes | str) -> int:
+    """How many alerts there are in a body that `parse` will read.
+
+    Raises:
+        PayloadError: as `parse`.
+    """
+    return len(_read(body).alerts)
+
+
 def parse(body: bytes | str, *, id: str, received_at: datetime) -> Notification:
     """The notification in a body of version 4; unknown fields are ignored, strings come out clean and bounded.
 
     Raises:
         PayloadError: no retry can mend this body; the words go to Alertmanager's log.
     """
-    try:
-        wire = _WIRE.validate_json(body)
-    except ValidationError as error:
-        raise PayloadError(_explain(body, error)) from None
-    if wire.version != "4":
-        raise PayloadError(f"version {wire.version[:20]!a} of the webhook's format is not known; alertmend reads '4'")
+    wire = _read(body)
     return Notification(
         id=id,
         received_at=received_at,
@@ -89,6 +97,16 @@ def parse(body: bytes | str, *, id: str, received_at: datetime) -> Notification:
         truncated_alerts=min(max(0, wire.truncatedAlerts), _MOST_ALERTS),
         alerts=tuple(_alert(alert) for alert in wire.alerts),
     )
+
+
+def _read(body: bytes | str) -> _Wire:
+    try:
+        wire = _WIRE.validate_json(body)
+    except ValidationError as error:
+        raise PayloadError(_explain(body, error)) from None
+    if wire.version != "4":
+        raise PayloadError(f"version {wire.version[:20]!a} of the webhook's format is not known; alertmend reads '4'")
+    return wire
 
 
 def clean(text: str) -> str:
@@ -119,10 +137,7 @@ def _cleaned(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _aware(at: datetime) -> datetime:
-    try:
-        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    except OverflowError:
-        raise PayloadError(f"{at.isoformat()} is not a time that can be told in UTC") from None
+    return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _explain(body: bytes | str, error: ValidationError) -> str:

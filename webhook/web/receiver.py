@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from webhook.edge.payload import check_size, parse
+from webhook.edge.payload import check_size, count_alerts
 from webhook.edge.webconfig import Role
 from webhook.ports import Envelope
 from webhook.web.auth import Authenticator
@@ -35,10 +35,9 @@ class Receiver:
         """
         sender = await self.authenticator.allow(request.headers.get("authorization"), Role.RECEIVER)
         body = await _body(request, limit=self.max_body_bytes())
-        id, received_at = new_id(), now()
-        notification = parse(body, id=id, received_at=received_at)
-        await self.put(id, Envelope(received_at=received_at, sender=sender.name, body=body.decode()))
-        return JSONResponse({"notification": id, "alerts": len(notification.alerts)}, status_code=202)
+        alerts, id = count_alerts(body), new_id()
+        await self.put(id, Envelope(received_at=now(), sender=sender.name, body=body.decode()))
+        return JSONResponse({"notification": id, "alerts": alerts}, status_code=202)
 
 
 async def _body(request: Request, *, limit: int) -> bytes:
