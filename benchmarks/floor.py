@@ -24,7 +24,10 @@ def main() -> None:
         await client.lpush("floor", body)
         return JSONResponse({"alerts": alerts}, status_code=202)
 
-    app = Starlette(routes=[Route("/api/v1/alertmanager", take, methods=["POST"])])
+    async def alive(_: Request) -> JSONResponse:
+        return JSONResponse({})
+
+    app = Starlette(routes=[Route("/api/v1/alertmanager", take, methods=["POST"]), Route("/healthz", alive)])
     uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False, log_level="error")
 
 

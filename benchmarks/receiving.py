@@ -8,13 +8,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from benchmarks.site import body, free_port, write_site
+from benchmarks.site import body, free_port, wait_for, write_site
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.wiring import Site, connect, prepare
 
@@ -37,7 +34,8 @@ def main() -> None:
             web = ["webhook.web", f"--config.file={config}", f"--storage.path={storage}", f"--parent={os.getpid()}"]
             commands = [[*web, f"--web.listen-address=127.0.0.1:{ours}"], ["benchmarks.floor", str(floor), valkey.url]]
             processes += [subprocess.Popen([sys.executable, "-m", *command]) for command in commands]
-            _wait(ours, floor)
+            wait_for(f"http://127.0.0.1:{ours}/healthz")
+            wait_for(f"http://127.0.0.1:{floor}/healthz")
             client = connect(valkey.url)
             for alerts, target in TARGETS.items():
                 _compare(alerts, target, ours=ours, floor=floor, client=client)
@@ -69,16 +67,6 @@ def _load(port: int, connections: int, sent: bytes) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.load", str(port), str(connections), str(SECONDS)]
     found: dict[str, Any] = json.loads(subprocess.run(command, input=sent, capture_output=True, check=True).stdout)
     return found
-
-
-def _wait(*ports: int) -> None:
-    for port in ports:
-        for _ in range(200):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/healthz")
-                break
-            except httpx.HTTPError:
-                time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import httpx
 
 START = "2026-01-31T12:00:00.421Z"
 RULE = """\
@@ -34,23 +41,23 @@ def write_site(
     return config
 
 
-def body(first: int, count: int) -> bytes:
-    """A notification of `count` firing alerts, about 0.65 KB each, on hosts from number `first` on."""
+def body(first: int, count: int, *, hosts: int = 1_000_000) -> bytes:
+    """A notification of `count` firing alerts, about 0.65 KB each, numbered from `first` on, on one of `hosts` each."""
     alerts = [
         {
             "status": "firing",
             "labels": {
                 "alertname": "TargetDown",
                 "cluster": "prod-a",
-                "instance": f"h{number}:9100",
+                "instance": f"h{number % hosts}:9100",
                 "job": "node",
                 "severity": "critical",
                 "team": "infra",
             },
             "annotations": {
-                "description": f"h{number} of job node has not answered for 30s. „Überwachung“\nsecond line",
-                "runbook_url": f"https://runbooks.example.com/down?host=h{number}&x=1",
-                "summary": f"h{number} is down",
+                "description": f"h{number % hosts} of job node has not answered for 30s. „Überwachung“\nsecond line",
+                "runbook_url": f"https://runbooks.example.com/down?host=h{number % hosts}&x=1",
+                "summary": f"h{number % hosts} is down",
             },
             "startsAt": START,
             "endsAt": "0001-01-01T00:00:00Z",
@@ -72,6 +79,32 @@ def body(first: int, count: int) -> bytes:
         "truncatedAlerts": 0,
     }
     return json.dumps(envelope, separators=(",", ":")).encode()
+
+
+@contextmanager
+def serving(config: Path, *, storage: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A running `alertmend serve` that is ready, and its URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "webhook.cli", "serve", f"--config.file={config}", f"--storage.path={storage}"]
+    with storage.with_suffix(".log").open("wb") as log:
+        server = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/readyz")
+        yield server, url
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def wait_for(url: str) -> None:
+    """Returns when the URL answers 200."""
+    for _ in range(400):
+        with suppress(httpx.HTTPError):
+            if httpx.get(url).status_code == 200:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"{url} does not answer")
 
 
 def free_port() -> int:
