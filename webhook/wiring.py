@@ -20,6 +20,8 @@ from redis.retry import Retry
 from webhook.change import Change
 from webhook.core.alert import Notification
 from webhook.core.rulebook import Rulebook
+from webhook.core.target import Inventory
+from webhook.edge.argspec import ArgumentSpecs
 from webhook.edge.configfile import Config, inventory_path, read_config
 from webhook.edge.inventory import read_inventory
 from webhook.edge.valkey import EmbeddedValkey
@@ -79,22 +81,25 @@ def load(file: Path) -> tuple[Config, Rulebook]:
     Raises:
         ConfigError: with every problem in every file.
     """
+    # The inventory first, and whatever else is wrong: what a playbook needs may come from there.
+    inventory, problems = _inventory(file)
+    specs = ArgumentSpecs(elsewhere=inventory.variables if inventory else None)
     try:
-        config = read_config(file)
+        config = read_config(file, check_vars=specs.check)
     except ConfigError as error:
-        raise ConfigError([*error.problems, *_inventory_problems(file)]) from None
-    rulebook = Rulebook(rules=config.rules, policy=config.policy, inventory=read_inventory(config.inventory))
-    return config, rulebook
+        raise ConfigError([*error.problems, *problems]) from None
+    if inventory is None:
+        raise ConfigError(problems)
+    return config, Rulebook(rules=config.rules, policy=config.policy, inventory=inventory)
 
 
-def _inventory_problems(file: Path) -> Sequence[Problem]:
+def _inventory(file: Path) -> tuple[Inventory | None, Sequence[Problem]]:
+    """The inventory of a configuration that may be wrong elsewhere; else what is wrong with it."""
     path = inventory_path(file)
     try:
-        if path is not None:
-            read_inventory(path)
+        return (read_inventory(path) if path is not None else None), ()
     except ConfigError as error:
-        return error.problems
-    return ()
+        return None, error.problems
 
 
 def redis_url(config: Config, storage: Path) -> str:

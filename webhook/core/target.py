@@ -27,6 +27,8 @@ class Inventory:
     hosts: frozenset[str]
     #: Each group's name and its hosts.
     groups: Mapping[str, frozenset[str]]
+    #: The names of the variables that any host has.
+    variables: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

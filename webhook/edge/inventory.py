@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from webhook import located
 from webhook.core.target import Inventory
@@ -117,7 +117,7 @@ def _wait(process: subprocess.Popen[bytes], path: Path, *, timeout_seconds: floa
             process.wait()
 
 
-def _inventory(listing: Mapping[str, Mapping[str, list[str]]]) -> Inventory:
+def _inventory(listing: Mapping[str, Mapping[str, Any]]) -> Inventory:
     groups: dict[str, frozenset[str]] = {}
 
     def members(name: str) -> frozenset[str]:
@@ -128,7 +128,8 @@ def _inventory(listing: Mapping[str, Mapping[str, list[str]]]) -> Inventory:
         return groups[name]
 
     hosts = members("all")
-    return Inventory(hosts=hosts, groups=groups)
+    given: Mapping[str, Mapping[str, object]] = listing.get("_meta", {}).get("hostvars", {})
+    return Inventory(hosts=hosts, groups=groups, variables=frozenset(name for host in given.values() for name in host))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

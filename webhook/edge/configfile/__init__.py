@@ -13,7 +13,7 @@ from webhook.core.rule import Limits, Rule
 from webhook.core.schedule import NamedInterval
 from webhook.edge.configfile.fields import known, read_mode, read_rate
 from webhook.edge.configfile.intervals import read_time_intervals
-from webhook.edge.configfile.rules import read_rules
+from webhook.edge.configfile.rules import CheckVars, Playbooks, read_rules
 from webhook.errors import Problem
 from webhook.located import (
     Node,
@@ -59,8 +59,8 @@ class Config:
     max_body_bytes: int
 
 
-def read_config(path: Path) -> Config:
-    """The configuration in `path` with the rule files that it names.
+def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
+    """The configuration in `path` with the rule files that it names, their vars checked if someone is given who can.
 
     Raises:
         ConfigError: with every problem in all of the files.
@@ -80,7 +80,9 @@ def read_config(path: Path) -> Config:
     )
     max_body_bytes = otherwise(integer(receive.get("max_body_bytes"), minimum=1024, maximum=2**30), 4 * 1024 * 1024)
     inventory = _existing(fields.get("inventory"))
-    rules = read_rules(fields.get("rule_files"), playbooks=playbooks, problems=problems)
+    rules = read_rules(
+        fields.get("rule_files"), playbooks=Playbooks(folder=playbooks, check_vars=check_vars), problems=problems
+    )
     time_intervals = read_time_intervals(fields.get("time_intervals"))
     refuse(problems)
     return Config(

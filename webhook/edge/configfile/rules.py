@@ -6,9 +6,10 @@ import glob
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from webhook.core.matcher import Matcher, MatcherError, parse_matcher
 from webhook.core.rule import Guards, Rule, Step, placeholders
@@ -30,7 +31,21 @@ _MAGIC = re.compile(
 )
 
 
-def read_rules(node: Node | None, *, playbooks: Path, problems: list[Problem]) -> tuple[Rule, ...]:
+class CheckVars(Protocol):
+    """Reports what is wrong with the vars that a step gives to a playbook, at the vars or at the step."""
+
+    def __call__(self, playbook: Path, *, playbooks: Path, vars: Node | None, step: Node) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Playbooks:
+    """Where playbooks lie, and who knows what they take; None: nobody does, and nothing is said about it."""
+
+    folder: Path
+    check_vars: CheckVars | None = None
+
+
+def read_rules(node: Node | None, *, playbooks: Playbooks, problems: list[Problem]) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     named: dict[str, Node] = {}
     for item in items(node):
@@ -54,7 +69,7 @@ def _rule_files(node: Node) -> list[Path]:
     return found
 
 
-def _rule(node: Node, *, playbooks: Path, named: dict[str, Node]) -> Rule | None:
+def _rule(node: Node, *, playbooks: Playbooks, named: dict[str, Node]) -> Rule | None:
     before = len(node.problems)
     fields = known(node, _RULE, later=_RULE_LATER, required={"name", "match"})
     name = _rule_name(fields.get("name"), named)
@@ -104,7 +119,7 @@ def _matcher(node: Node) -> Matcher | None:
         return None
 
 
-def _steps(node: Node, fields: Mapping[str, Node], *, playbooks: Path) -> tuple[Step, ...]:
+def _steps(node: Node, fields: Mapping[str, Node], *, playbooks: Playbooks) -> tuple[Step, ...]:
     short = {name: fields[name] for name in ("playbook", "vars", "timeout") if name in fields}
     if "steps" in fields and short:
         fields["steps"].report("give either steps, or playbook and vars for a single one")
@@ -120,26 +135,32 @@ def _steps(node: Node, fields: Mapping[str, Node], *, playbooks: Path) -> tuple[
     return tuple(_step(step, playbooks=playbooks) for step in steps)
 
 
-def _step(fields: Mapping[str, Node], *, playbooks: Path) -> Step:
+def _step(fields: Mapping[str, Node], *, playbooks: Playbooks) -> Step:
+    name, vars = _playbook(fields.get("playbook"), playbooks=playbooks), fields.get("vars")
+    if name and playbooks.check_vars is not None:
+        playbooks.check_vars(playbooks.folder / name, playbooks=playbooks.folder, vars=vars, step=fields["playbook"])
     return Step(
-        playbook=_playbook(fields.get("playbook"), playbooks=playbooks),
-        vars=_vars(fields.get("vars")),
+        playbook=name,
+        vars=_vars(vars),
         timeout=otherwise(duration(fields.get("timeout"), minimum=timedelta(seconds=1)), timedelta(minutes=5)),
     )
 
 
-def _playbook(node: Node | None, *, playbooks: Path) -> str:
+def _playbook(node: Node | None, *, playbooks: Playbooks) -> str:
     name = text(node)
     if node is None or name is None:
         return ""
-    found = Path(os.path.realpath(playbooks / name)) if "\0" not in name else playbooks
+    folder = playbooks.folder
+    found = Path(os.path.realpath(folder / name)) if "\0" not in name else folder
     if placeholders(name):
         node.report("a playbook's name is fixed; nothing is replaced in it")
-    elif not found.is_relative_to(playbooks) or found == playbooks:
-        node.report(f"only playbooks below {str(playbooks)!r} can be run")
+    elif not found.is_relative_to(folder) or found == folder:
+        node.report(f"only playbooks below {str(folder)!r} can be run")
     elif not os.path.isfile(found):
-        node.report(f"there is no playbook {name!r} below {str(playbooks)!r}")
-    return name
+        node.report(f"there is no playbook {name!r} below {str(folder)!r}")
+    else:
+        return name
+    return ""
 
 
 def _vars(node: Node | None) -> Mapping[str, object]:
