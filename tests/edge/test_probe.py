@@ -17,12 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from webhook.core.placeholder import Untrusted
 from webhook.core.probe import CommandProbe, HttpProbe, Probe, ProbeKind, TcpProbe
-from webhook.edge.probe import WORDS_LIMIT, WorldProber, _clean
+from webhook.edge.probe import WORDS_LIMIT, WorldProber
 from webhook.edge.probe.http import BODY_LIMIT_BYTES
 from webhook.ports import ProbeAnswer, Prober
 from webhook.probing import ask_all
@@ -453,14 +451,6 @@ def test_a_command_that_cannot_be_started_says_nothing_about_the_target() -> Non
     answer = ask(CommandProbe(argv=("/no/such/program",)))
     assert (answer.healthy, answer.known) == (False, False)
     assert answer.words == "it cannot be started: /no/such/program: No such file or directory"
-
-
-@given(st.text(max_size=400))
-def test_words_are_one_short_harmless_line(words: str) -> None:
-    cleaned = _clean(words)
-    assert len(cleaned) <= WORDS_LIMIT
-    cleaned.encode()
-    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in cleaned)
 
 
 def test_a_terminal_sequence_in_the_output_is_not_passed_on() -> None:

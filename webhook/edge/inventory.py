@@ -20,6 +20,7 @@ from typing import Any, Final
 from webhook import located
 from webhook.core.target import Inventory
 from webhook.errors import ConfigError, Problem
+from webhook.text import one_line
 
 #: What Ansible, and an inventory that is a program, see of our environment. The rest of it may hold secrets.
 _ENVIRONMENT: Final = (
@@ -42,7 +43,6 @@ _SETTINGS: Final = {
     "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
 }
 _WORDS_LIMIT: Final = 300
-_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 # A message of Ansible: `[WARNING]: words`, more lines, and where it came from.
 _MESSAGE: Final = re.compile(
@@ -165,7 +165,7 @@ def _complaint(path: Path, message: str) -> _Complaint:
     words = _PLUGIN.sub("", message.partition("\n")[0], count=1)
     if script := _SCRIPT_ERROR.search(message):
         words = f"{words} It said: {script[1]}"
-    problem = Problem(file=file, line=line, column=column, words=_clean(words))
+    problem = Problem(file=file, line=line, column=column, words=one_line(words, limit=_WORDS_LIMIT))
     return _Complaint(problem=problem, plugin=plugin[1] if plugin else "")
 
 
@@ -210,9 +210,4 @@ def _names_that_are_no_text(file: Path) -> list[Problem]:
 
 def _last_line(messages: str) -> str:
     lines = [line for line in messages.splitlines() if line.strip()]
-    return _clean(lines[-1].removeprefix("[ERROR]: ")) if lines else "it gives no reason"
-
-
-def _clean(words: str) -> str:
-    words = _UNSEEN.sub(" ", words).strip()
-    return words if len(words) <= _WORDS_LIMIT else words[: _WORDS_LIMIT - 1] + "…"
+    return one_line(lines[-1].removeprefix("[ERROR]: "), limit=_WORDS_LIMIT) if lines else "it gives no reason"

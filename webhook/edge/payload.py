@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,14 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from webhook.core.alert import Alert, AlertStatus, Notification
 from webhook.errors import PayloadError, PayloadTooLarge
-
-#: Longer values are cut where they come in, with a mark; no label that a rule can use is longer.
-VALUE_LIMIT_BYTES = 64 * 1024
-CUT_MARK = " [cut by alertmend]"
-
-#: What can end a line, move a cursor or turn text around: C0 except tab and newline, DEL, C1, bidirectional controls.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
+from webhook.text import clean
 
 #: A time that can be told in UTC.
 _Time = Annotated[datetime, Field(ge=datetime.min.replace(tzinfo=UTC), le=datetime.max.replace(tzinfo=UTC))]
@@ -107,17 +99,6 @@ def _read(body: bytes | str) -> _Wire:
     if wire.version != "4":
         raise PayloadError(f"version {wire.version[:20]!a} of the webhook's format is not known; alertmend reads '4'")
     return wire
-
-
-def clean(text: str) -> str:
-    """`text` without characters that nobody sees, cut to `VALUE_LIMIT_BYTES`."""
-    if text.isascii() and text.isprintable() and len(text) <= VALUE_LIMIT_BYTES:
-        return text
-    text = _UNSEEN.sub("", text)
-    raw = text.encode()
-    if len(raw) <= VALUE_LIMIT_BYTES:
-        return text
-    return raw[: VALUE_LIMIT_BYTES - len(CUT_MARK)].decode(errors="ignore") + CUT_MARK
 
 
 def _alert(wire: _WireAlert) -> Alert:

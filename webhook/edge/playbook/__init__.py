@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from webhook.edge.playbook.server import Server
-from webhook.edge.playbook.text import clean, trusted, unsafe
+from webhook.edge.playbook.text import trusted, unsafe
 from webhook.edge.playbook.tree import MARK, end_leftovers
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult, TaskCounts
+from webhook.text import clean
 
 #: How often the worker asks whether a run is cancelled.
 CANCEL_POLL_SECONDS: Final = 0.5

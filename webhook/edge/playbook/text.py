@@ -5,28 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from webhook.core.rule import Untrusted
-
-#: Of a stranger's text this much reaches Ansible; the rest is cut, with a mark.
-VALUE_LIMIT_BYTES: Final = 64 * 1024
-CUT_MARK: Final = " [cut by alertmend]"
+from webhook.text import clean, visible
 
 #: Magic variables are top-level names; a name that Ansible reads as a tag replaces the whole dictionary.
 _NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
-#: What ends lines, moves cursors, forges ansible-runner's events or turns text around; and what is no text at all.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-
-
-def clean(text: str) -> str:
-    """`text` without what is not seen, cut to `VALUE_LIMIT_BYTES`."""
-    text = _UNSEEN.sub("", text)
-    raw = text.encode()
-    if len(raw) <= VALUE_LIMIT_BYTES:
-        return text
-    return raw[: VALUE_LIMIT_BYTES - len(CUT_MARK)].decode(errors="ignore") + CUT_MARK
 
 
 def unsafe(value: object) -> object:
@@ -56,7 +42,7 @@ def trusted(value: object) -> object:
 
 def printable(text: str) -> str:
     """What Ansible printed, without escapes and control characters."""
-    return _UNSEEN.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+    return visible(_ESCAPES.sub("", text.replace("\r\n", "\n")))
 
 
 def printable_in(value: Any) -> Any:

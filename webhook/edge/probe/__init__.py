@@ -6,7 +6,6 @@ When to ask, how often, and what the answers mean is execution's affair.
 from __future__ import annotations
 
 import importlib
-import re
 import socket
 import ssl
 import threading
@@ -22,10 +21,9 @@ from webhook.core.placeholder import Unfit
 from webhook.core.probe import Probe
 from webhook.ports import ProbeAnswer
 from webhook.probing import Deadline, Kind, Seen, find_kind
+from webhook.text import one_line
 
 WORDS_LIMIT: Final = 200
-#: What can end a line, move a cursor or turn text around: C0, DEL, C1, bidirectional controls, lone surrogates.
-_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +42,8 @@ class WorldProber:
             healthy=bool(seen.healthy),
             known=seen.healthy is not None,
             kind=probe.kind.key,
-            asked=_clean(str(probe.kind)),
-            words=_clean(seen.words),
+            asked=one_line(str(probe.kind), limit=WORDS_LIMIT),
+            words=one_line(seen.words, limit=WORDS_LIMIT),
             latency_seconds=time.monotonic() - began,
         )
 
@@ -103,8 +101,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _clean(words: str) -> str:
-    words = _UNSEEN.sub(" ", words).strip()
-    return words if len(words) <= WORDS_LIMIT else words[: WORDS_LIMIT - 1] + "…"
