@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 
 from tests.docs.pages import REPOSITORY, Block, blocks, commands
 from webhook.cli import cli
+from webhook.edge.argspec import ArgumentSpecs
 from webhook.edge.configfile import read_config
 from webhook.edge.inventory import read_inventory
 from webhook.edge.webconfig import read_web_config
@@ -90,12 +92,16 @@ def _touch(name: str) -> None:
 
 def _use_config(site: Path, text: str) -> None:
     (site / "alertmend.yml").write_text(text)
-    read_config(site / "alertmend.yml")
+    _read(site)
 
 
 def _use_rules(site: Path, text: str) -> None:
     (site / "rules/example.yml").write_text(text)
-    read_config(site / "alertmend.yml")
+    _read(site)
+
+
+def _read(site: Path) -> None:
+    read_config(site / "alertmend.yml", check_vars=ArgumentSpecs().check)
 
 
 def _use_part_of_config(site: Path, text: str) -> None:
@@ -189,8 +195,9 @@ def _texts(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 
 def _write_playbook(site: Path, name: str) -> None:
-    (site / "playbooks" / name).parent.mkdir(parents=True, exist_ok=True)
-    (site / "playbooks" / name).write_text("- hosts: all\n  tasks: []\n")
+    shutil.copytree(REPOSITORY / "playbooks", site / "playbooks", dirs_exist_ok=True)
+    if not (site / "playbooks" / name).exists():
+        (site / "playbooks" / name).write_text("- hosts: all\n  tasks: []\n")
 
 
 def _write_certificate(site: Path) -> None:
