@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent
 from webhook.core.incident import Decision, Incident, Run
 from webhook.core.incident import ProbeAnswer as ProbeAnswer
@@ -200,4 +201,79 @@ class Prober(Protocol):
 
     def ask(self, probe: Probe) -> ProbeAnswer:
         """One answer, after at most `probe.timeout`. A probe that cannot be asked is a sick answer, never an error."""
+        ...
+
+
+class KnownState(StrEnum):
+    """What an Alertmanager does about an alert that fires."""
+
+    ACTIVE = "active"
+    #: Silenced, inhibited or muted.
+    SUPPRESSED = "suppressed"
+    #: It has yet to look at it, as just after its start.
+    UNPROCESSED = "unprocessed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownAlert:
+    """An alert that fires, as Alertmanager's API tells it."""
+
+    alert: Alert
+    state: KnownState
+    #: In words: `silence 3f2…`, `inhibited by 9ab…`, `muted by freeze`.
+    suppressed_by: tuple[str, ...]
+    #: The names of all receivers that its routes lead to.
+    receivers: tuple[str, ...]
+    #: The receiver through which Alertmanager notifies us is one of them.
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What fires, as far as the Alertmanagers that answered know."""
+
+    #: By fingerprint. Active for one of them counts for more than suppressed for another.
+    alerts: Mapping[str, KnownAlert]
+    #: URLs of those that answered. With none of them nothing is known: `alerts` is empty then, too.
+    answered: tuple[str, ...]
+    #: Why the others did not, by URL.
+    silent: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """Who took what was posted."""
+
+    #: URLs. One of them is enough.
+    taken_by: tuple[str, ...]
+    #: Why the others did not, by URL.
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Alertmanagers(Protocol):
+    """Knows what fires, and takes alerts. Never raises for what the Alertmanagers do."""
+
+    def alerts(self, *, matchers: Sequence[str] = ()) -> Answer:
+        """What fires now and fits all matchers, asked of all of them side by side, in a few seconds at the most."""
+        ...
+
+    def post(self, alerts: Sequence[Mapping[str, object]]) -> Posted:
+        """Hands alerts, in the words of their API, to all of them: that is how a cluster wants it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paged:
+    """How a page went."""
+
+    was_taken: bool
+    #: One sentence; holds nothing of the URL, which may be a secret.
+    words: str
+
+
+class Pager(Protocol):
+    """Calls people."""
+
+    def post(self, url: str, body: Mapping[str, object]) -> Paged:
+        """One POST of JSON, once, within a few seconds. Never raises for what the other side does."""
         ...
