@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from webhook.edge.ledger import Listing, SqlLedger
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
+_NUMBER = re.compile(r"[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Listed:
 
     async def __call__(self, request: Request) -> Response:
         await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
-        listing, asked = _listing(self.kind), dict(request.query_params)
+        listing, asked = _listing(self.kind), _asked(request)
         limit, cursor = _limit(asked.pop("limit", None)), asked.pop("cursor", None)
         filters = _filters(asked, listing)
         page = await run_in_threadpool(self.ledger.page, listing, filters=filters, limit=limit, cursor=cursor)
@@ -89,10 +91,18 @@ def _listing(kind: str) -> Listing:
     return LISTINGS[kind]
 
 
+def _asked(request: Request) -> dict[str, str]:
+    asked = dict(request.query_params)
+    for name in asked:
+        if len(request.query_params.getlist(name)) > 1:
+            raise PayloadError(f"{name[:40]!r} was given more than once")
+    return asked
+
+
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
-    if not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
         raise PayloadError(f"limit must be a number from 1 to {MAX_LIMIT}")
     return int(text)
 
@@ -101,13 +111,14 @@ def _filters(asked: Mapping[str, str], listing: Listing) -> dict[str, str]:
     known = (*listing.filters, "since", "until")
     for name in asked:
         if name not in known:
-            raise PayloadError(f"{name!r} is not a filter here; known: {', '.join(known)}, limit, cursor")
+            raise PayloadError(f"{name[:40]!r} is not a filter here; known: {', '.join(known)}, limit, cursor")
     return {name: _time(value) if name in ("since", "until") else value for name, value in asked.items()}
 
 
 def _time(text: str) -> str:
     try:
+        # A plus sign in a query stands for a space.
         at = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        raise PayloadError(f"{text!r} is not a time; write it like 2026-01-31T12:00:00Z") from None
-    return timestamp(at if at.tzinfo else at.replace(tzinfo=UTC))
+        return timestamp(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise PayloadError(f"{text[:40]!r} is not a time; write it like 2026-01-31T12:00:00Z") from None

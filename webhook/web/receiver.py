@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from webhook.edge.webconfig import Role
 from webhook.ports import Envelope
 from webhook.web.auth import Authenticator
 from webhook.wiring import new_id, now
+
+#: A longer number is no length; what is really sent is measured all the same.
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 Put = Callable[[str, Envelope], Awaitable[None]]
 
@@ -42,7 +46,7 @@ class Receiver:
 
 async def _body(request: Request, *, limit: int) -> bytes:
     announced = request.headers.get("content-length", "")
-    if announced.isdigit():
+    if _LENGTH.fullmatch(announced):
         check_size(int(announced), limit=limit)
     body = bytearray()
     async for chunk in request.stream():

@@ -1,0 +1,126 @@
+"""An application over an inbox in memory and a ledger in SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from webhook.edge.ledger import SqlLedger, open_engine
+from webhook.edge.migration import migrate
+from webhook.edge.webconfig import WebConfig
+from webhook.errors import Unavailable
+from webhook.ports import Envelope
+from webhook.web.app import make_app
+from webhook.web.auth import Authenticator
+
+LIMIT_BYTES = 4096
+
+
+@dataclass
+class Inbox:
+    """Takes what it is given, unless it is away."""
+
+    taken: dict[str, Envelope] = field(default_factory=dict)
+    is_away: bool = False
+
+    async def put(self, notification: str, envelope: Envelope) -> None:
+        await self.ping()
+        self.taken[notification] = envelope
+
+    async def ping(self) -> None:
+        if self.is_away:
+            raise Unavailable("Redis", "connection refused")
+
+
+@dataclass(frozen=True)
+class Client:
+    """Asks an application; what breaks in there is a status, as it is for anyone, and no redirect is followed."""
+
+    app: Starlette
+
+    def get(self, path: str, **settings: Any) -> httpx.Response:
+        return self.request("GET", path, **settings)
+
+    def post(self, path: str, **settings: Any) -> httpx.Response:
+        return self.request("POST", path, **settings)
+
+    def request(self, method: str, path: str, **settings: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://alertmend") as client:
+                return await client.request(method, path, **settings)
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture(scope="session")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
+    """A ledger that is only read from; tests fill one of their own."""
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'alertmend.db'}")
+    migrate(engine)
+    yield SqlLedger(engine=engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def client_with(inbox: Inbox, ledger: SqlLedger) -> Callable[[WebConfig | None], Client]:
+    """A client of the application with a web.config.file."""
+
+    def build(web_config: WebConfig | None) -> Client:
+        app = make_app(
+            authenticator=Authenticator(web_config),
+            put=inbox.put,
+            ping=inbox.ping,
+            ledger=ledger,
+            max_body_bytes=lambda: LIMIT_BYTES,
+        )
+        return Client(app)
+
+    return build
+
+
+@pytest.fixture
+def client_over(inbox: Inbox) -> Iterator[Callable[[str], Client]]:
+    """A client of an application on the database at a URL."""
+    engines = []
+
+    def build(database_url: str) -> Client:
+        engines.append(open_engine(database_url))
+        ledger = SqlLedger(engine=engines[-1])
+        return Client(
+            make_app(
+                authenticator=Authenticator(None),
+                put=inbox.put,
+                ping=inbox.ping,
+                ledger=ledger,
+                max_body_bytes=lambda: LIMIT_BYTES,
+            )
+        )
+
+    yield build
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def client(client_with: Callable[[WebConfig | None], Client]) -> Client:
+    return client_with(None)
+
+
+@pytest.fixture
+def guarded(client_with: Callable[[WebConfig | None], Client], tmp_path: Path) -> Client:
+    """A client of an application that lets in one token."""
+    (tmp_path / "am-token").write_text("secret\n")
+    return client_with(WebConfig(receiver_tokens_files=(tmp_path / "am-token",)))

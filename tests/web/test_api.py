@@ -1,0 +1,314 @@
+"""The record over HTTP: newest first, filtered, a page at a time; nothing that is asked breaks it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.web.conftest import Client
+from webhook.core.audit import AuditEvent, Event
+from webhook.core.incident import Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState
+from webhook.edge.ledger import SqlLedger, open_engine
+from webhook.edge.migration import migrate
+from webhook.edge.webconfig import Role, WebConfig
+from webhook.ports import Batch, IncidentRecord
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+KINDS = ("incidents", "runs", "audit")
+DECISION = Decision(decision=Choice.RUN, guard=None, reason="every guard passes", retry_at=None, checks=())
+
+
+def run(number: int) -> Run:
+    return Run(
+        id=f"run{number}",
+        incident=f"incident{number}",
+        rule="even" if number % 2 == 0 else "odd",
+        target=f"web{number % 3}",
+        step=1,
+        playbook="restart.yml",
+        state=RunState.FINISHED,
+        outcome=Outcome.FIXED if number % 2 == 0 else Outcome.FAILED,
+        created_at=NOON + number * MINUTE,
+        attempt=1,
+        alerts=("f1",),
+    )
+
+
+def incident(number: int) -> Incident:
+    is_open = number % 2 == 0
+    found = Incident(
+        id=f"incident{number}",
+        rule="even" if is_open else "odd",
+        target=f"web{number % 3}",
+        opened_at=NOON + number * MINUTE,
+        firing=("f1",) if is_open else (),
+        alerts=("f1",),
+        runs=(f"run{number}",),
+    )
+    return found if is_open else replace(found, resolved_at=NOON + HOUR, resolved_by=ResolvedBy.ITSELF)
+
+
+HOUR = timedelta(hours=1)
+MANY = 12
+
+
+def batch(number: int) -> Batch:
+    at, done = NOON + number * MINUTE, run(number)
+    columns: dict[str, Any] = {"incident": done.incident, "run": done.id, "rule": done.rule, "target": done.target}
+    event = AuditEvent(at=at, event=Event.RUN_FINISHED, outcome=done.outcome, body={"n": number}, **columns)
+    record = IncidentRecord(incident=incident(number), decision=DECISION)
+    return Batch(id=str(number), at=at, events=(event,), incidents=(record,), runs=(done,), outputs={done.id: "PLAY\n"})
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
+    """A ledger with twelve of each kind, a minute apart."""
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('api') / 'alertmend.db'}")
+    migrate(engine)
+    found = SqlLedger(engine=engine)
+    for number in range(MANY):
+        found.append(batch(number))
+    yield found
+    engine.dispose()
+
+
+def key(kind: str) -> str:
+    return "seq" if kind == "audit" else "id"
+
+
+def listed(client: Client, path: str) -> dict[str, Any]:
+    answer = client.get(f"/api/v1/{path}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    assert found.keys() == {"items", "next"}
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_newest_comes_first_and_pages_leave_no_gap_and_no_repeat(client: Client, kind: str) -> None:
+    whole = [item[key(kind)] for item in listed(client, kind)["items"]]
+    assert len(whole) == len(set(whole)) == MANY
+    assert whole[0] == (MANY if kind == "audit" else f"{kind.rstrip('s')}{MANY - 1}")
+    walked: list[Any] = []
+    page = listed(client, f"{kind}?limit=5")
+    sizes = []
+    while True:
+        sizes.append(len(page["items"]))
+        walked += [item[key(kind)] for item in page["items"]]
+        if page["next"] is None:
+            break
+        page = listed(client, f"{kind}?limit=5&cursor={page['next']}")
+    assert walked == whole
+    assert sizes == [5, 5, 2]
+
+
+@pytest.mark.parametrize(
+    ("path", "numbers"),
+    [
+        ("runs?rule=even&limit=3", [10, 8, 6]),
+        ("runs?rule=even&target=web1", [10, 4]),
+        ("runs?outcome=failed&target=web0", [9, 3]),
+        ("runs?incident=incident4", [4]),
+        ("runs?state=running", []),
+        ("runs?rule=EVEN", []),
+        ("incidents?state=open&target=web0", [6, 0]),
+        ("incidents?since=2026-01-31T12:10:00Z", [11, 10]),
+        ("incidents?until=2026-01-31T12:02:00Z", [1, 0]),
+        ("runs?since=2026-01-31T14:02:00%2B02:00&until=2026-01-31T12:04:00", [3, 2]),
+        ("runs?since=2026-01-31T14:11:00+02:00", [11]),
+        ("runs?since=2026-02-01", []),
+    ],
+)
+def test_filters_hold_together(client: Client, path: str, numbers: list[int]) -> None:
+    kind = path.partition("?")[0].rstrip("s")
+    assert [item["id"] for item in listed(client, path)["items"]] == [f"{kind}{number}" for number in numbers]
+
+
+@pytest.mark.parametrize("name", ["event", "rule", "target", "outcome", "run", "incident"])
+def test_the_audit_log_is_filtered_by_what_its_entries_show(client: Client, name: str) -> None:
+    [first, *_] = listed(client, "audit")["items"]
+    found = listed(client, f"audit?{name}={first[name]}")["items"]
+    assert first in found
+    assert {item[name] for item in found} == {first[name]}
+
+
+def test_one_is_shown_whole(client: Client) -> None:
+    shown = client.get("/api/v1/incidents/incident4").json()
+    assert shown == {
+        "id": "incident4",
+        "rule": "even",
+        "target": "web1",
+        "state": "open",
+        "opened_at": "2026-01-31T12:04:00.000000Z",
+        "resolved_at": None,
+        "resolved_by": None,
+        "alerts": ["f1"],
+        "runs": ["run4"],
+        "decision": {
+            "decision": "run",
+            "guard": None,
+            "reason": "every guard passes",
+            "retry_at": None,
+            "checks": [],
+        },
+    }
+    found = client.get("/api/v1/runs/run4").json()
+    assert (found["id"], found["state"], found["outcome"]) == ("run4", "finished", "fixed")
+    entry = client.get("/api/v1/audit/5").json()
+    assert (entry["seq"], entry["event"], entry["run"], entry["body"]) == (5, "run_finished", "run4", {"n": 4})
+    assert client.get("/api/v1/audit/4").json()["hash"] == entry["previous_hash"]
+
+
+def test_output_is_text_and_nothing_that_a_browser_would_run(client: Client) -> None:
+    answer = client.get("/api/v1/runs/run4/output.txt")
+    assert (answer.text, answer.headers["content-type"]) == ("PLAY\n", "text/plain; charset=utf-8")
+
+
+def test_the_chain_is_verified_where_it_lies(client: Client, ledger: SqlLedger) -> None:
+    seq, head = ledger.head()
+    found = client.get("/api/v1/audit/verify").json()
+    assert found == {"ok": True, "entries": seq, "head": head, "first_bad": None}
+
+
+def test_a_changed_entry_is_named(client_over: Any, ledger: SqlLedger, tmp_path: Path) -> None:
+    # Given a copy of the ledger that someone has been at
+    copy = tmp_path / "alertmend.db"
+    with closing(sqlite3.connect(str(ledger.engine.url.database))) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        target.execute("UPDATE audit SET target = 'web9' WHERE seq = 7")
+        target.commit()
+    found = client_over(f"sqlite:///{copy}").get("/api/v1/audit/verify").json()
+    assert (found["ok"], found["first_bad"]["seq"]) == (False, 7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=-1",
+        "limit=",
+        "limit=1e2",
+        "limit=%C2%B2",
+        "limit=" + "9" * 5000,
+        "since=yesterday",
+        "since=",
+        "until=0001-01-01T00:00:00%2B23:00",
+        "until=9999-12-31T23:59:59-23:00",
+        "rule=a&rule=b",
+        "limit=1&limit=2",
+        "nonsense=1",
+        "Rule=web",
+        "id=run1",
+        "body=x",
+        "%00=1",
+    ],
+)
+def test_what_cannot_be_asked_is_a_400_with_words(client: Client, kind: str, query: str) -> None:
+    answer = client.get(f"/api/v1/{kind}?{query}")
+    assert answer.status_code == 400
+    assert 0 < len(answer.json()["error"]) < 300
+
+
+def test_a_filter_that_is_not_known_is_answered_with_those_that_are(client: Client) -> None:
+    assert "known: rule, target, state" in client.get("/api/v1/runs?tagret=web1").json()["error"]
+
+
+HOSTILE = [
+    "' OR 1=1 --",
+    "%00",
+    "run4%00",
+    "..%2F..%2Fetc%2Fpasswd",
+    "%F0%9F%94%A5",
+    "%ED%A0%80",
+    "x" * 5000,
+    "-1",
+    "0",
+    "99999999999999999999",
+    "%C2%B2",
+    "1.0",
+    "<script>",
+    "run%",
+    "*",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("id", HOSTILE)
+def test_an_id_that_nothing_has_is_a_404_whatever_it_looks_like(client: Client, kind: str, id: str) -> None:
+    answer = client.get(f"/api/v1/{kind}/{id}")
+    assert answer.status_code == 404
+    assert len(answer.json()["error"]) < 300
+    if kind == "runs":
+        assert client.get(f"/api/v1/runs/{id}/output.txt").status_code == 404
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_filter_that_nothing_has_and_a_cursor_that_nobody_gave_find_nothing_or_say_so(
+    client: Client, kind: str, value: str
+) -> None:
+    assert listed(client, f"{kind}?rule={value}")["items"] == []
+    assert client.get(f"/api/v1/{kind}?cursor={value}").status_code in (200, 400)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(
+    kind=st.sampled_from(KINDS),
+    query=st.dictionaries(
+        st.sampled_from(["rule", "target", "since", "until", "limit", "cursor", "state", "event", "x"]),
+        st.text(max_size=20),
+        max_size=4,
+    ),
+)
+def test_nothing_that_is_asked_breaks_it(client: Client, kind: str, query: dict[str, str]) -> None:
+    assert client.get(f"/api/v1/{kind}", params=query).status_code in (200, 400)
+
+
+PATHS = [
+    *KINDS,
+    *(f"{kind}/1" for kind in KINDS),
+    "runs/run4/output.txt",
+    "audit/verify",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_it_requires_a_viewer(client_with: Any, tmp_path: Path, path: str) -> None:
+    (tmp_path / "am-token").write_text("secret")
+    users = {name: bcrypt.hashpw(b"word", bcrypt.gensalt(4)).decode() for name in ("wall", "oncall", "nobody")}
+    roles = {Role.VIEWER: frozenset({"wall"}), Role.OPERATOR: frozenset({"oncall"})}
+    client = client_with(WebConfig(users=users, roles=roles, receiver_tokens_files=(tmp_path / "am-token",)))
+    asked = f"/api/v1/{path}"
+    assert client.get(asked).status_code == 401
+    assert client.get(asked, auth=("wall", "wrong")).status_code == 401
+    assert client.get(asked, auth=("nobody", "word")).status_code == 403
+    assert client.get(asked, headers={"Authorization": "Bearer secret"}).status_code == 403
+    for user in ("wall", "oncall"):
+        assert client.get(asked, auth=(user, "word")).status_code in (200, 404)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_it_rejects_post(client: Client, path: str) -> None:
+    assert client.post(f"/api/v1/{path}").status_code == 405
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_database_that_is_away_is_a_503_that_names_it(client_over: Any, tmp_path: Path, kind: str) -> None:
+    client = client_over(f"sqlite:///{tmp_path / 'nowhere' / 'alertmend.db'}")
+    for path in (f"/api/v1/{kind}", f"/api/v1/{kind}/1", "/api/v1/audit/verify"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "the audit database" in answer.json()["error"]
