@@ -11,6 +11,7 @@ from typing import Protocol
 
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent
+from webhook.core.httpconfig import Server
 from webhook.core.incident import Decision, Incident, Run
 from webhook.core.incident import ProbeAnswer as ProbeAnswer
 from webhook.core.incident import TaskCounts as TaskCounts
@@ -202,6 +203,15 @@ class Prober(Protocol):
     def ask(self, probe: Probe) -> ProbeAnswer:
         """One answer, after at most `probe.timeout`. A probe that cannot be asked is a sick answer, never an error."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alertmanager:
+    """One of a cluster, or the only one."""
+
+    server: Server
+    #: The name, in its configuration, of the receiver through which it notifies us.
+    receiver: str = "alertmend"
 
 
 class KnownState(StrEnum):

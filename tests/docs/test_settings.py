@@ -16,6 +16,7 @@ READERS = [
     *sorted((REPOSITORY / "webhook/edge/configfile").rglob("*.py")),
     *sorted((REPOSITORY / "webhook/edge/probe").rglob("*.py")),
     REPOSITORY / "webhook/edge/webconfig.py",
+    REPOSITORY / "webhook/httpconfig.py",
 ]
 
 

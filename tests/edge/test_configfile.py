@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from webhook.core.httpconfig import HttpConfig
 from webhook.core.rule import CommandProbe, Guards, HttpProbe, Limits, Mode, RateLimit, TcpProbe
 from webhook.core.schedule import Span, TimeInterval
 from webhook.edge.configfile import Config, inventory_path, read_config
@@ -480,3 +481,51 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         read_config(site.folder / "alertmend.yml")
     with pytest.raises(ConfigError):
         read_config(site.write("alertmend.yml", content))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Alertmanagers
+
+
+def test_alertmanagers_are_read_with_their_credentials(site: Site) -> None:
+    site.write("am-pass", "s3cret")
+    config = site.read(
+        top=TOP
+        + """reconcile_interval: 30s
+alertmanagers:
+  - url: https://am1/prefix/
+    http_config: {basic_auth: {username: alertmend, password_file: am-pass}, follow_redirects: false}
+  - {url: 'http://am2:9093', receiver: ops.heal}
+"""
+    )
+    first, second = config.alertmanagers
+    assert (first.server.url, first.receiver) == ("https://am1/prefix", "alertmend")
+    http = HttpConfig(username="alertmend", password_file=str(site.folder / "am-pass"), follow_redirects=False)
+    assert first.server.http_config == http
+    assert (second.server.url, second.receiver) == ("http://am2:9093", "ops.heal")
+    assert config.reconcile_interval == timedelta(seconds=30)
+    assert site.read().alertmanagers == () and site.read().reconcile_interval == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("{}", "the key 'url' is missing"),
+        ("{url: am}", "http://"),
+        ("{url: 'http://am?x=1'}", "has no query"),
+        ("{url: 'http://am', receiver: ''}", "expected a text that is not empty"),
+        ("{url: 'http://am', http_config: {tls_config: {}}}", "there is no TLS in a URL that starts with http://"),
+        (
+            "{url: 'http://am', http_config: {basic_auth: {username: a, password: b}}}",
+            "a secret comes from a file here",
+        ),
+    ],
+)
+def test_a_mistake_in_an_alertmanager_is_told_with_its_place(site: Site, written: str, words: str) -> None:
+    (problem,) = site.problems(top=f"{TOP}alertmanagers: [{written}]\n")
+    assert problem.startswith("alertmend.yml:3:") and words in problem
+
+
+def test_an_alertmanager_is_given_once(site: Site) -> None:
+    (problem,) = site.problems(top=f"{TOP}alertmanagers: [{{url: 'http://am'}}, {{url: 'http://am/'}}]\n")
+    assert problem == "alertmend.yml:3:43: url: this Alertmanager was given already"

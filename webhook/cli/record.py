@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import click
 
 from webhook.cli import options
+from webhook.cli.server import Server
 from webhook.core.audit import GENESIS, AuditEntry, Break, canonical, first_break
-from webhook.errors import AuditBroken, NotAuthenticated, NotFound, Unavailable, WebhookError
+from webhook.errors import AuditBroken, NotFound
 
 COLUMNS = {
     "incidents": ("id", "rule", "target", "state", "opened_at", "resolved_at", "resolved_by"),
@@ -39,7 +40,8 @@ def runs() -> None:
 def _list_verb(kind: str, group: click.Group, filters: tuple[str, ...]) -> None:
     def verb(server_url: str, http_config_file: Path | None, output: str, limit: int, **asked: str | None) -> None:
         query = {name: value for name, value in asked.items() if value is not None}
-        page = _ask(f"/api/v1/{kind}", server_url, http_config_file, {**query, "limit": str(limit)})
+        server = Server(url=server_url, http_config_file=http_config_file)
+        page = server.get(f"/api/v1/{kind}", **query, limit=str(limit))
         options.write_rows(page["items"], columns=COLUMNS[kind], output=output)
 
     verb.__doc__ = f"List {'audit entries' if kind == 'audit' else kind}, newest first."
@@ -52,7 +54,7 @@ def _list_verb(kind: str, group: click.Group, filters: tuple[str, ...]) -> None:
 
 def _show_verb(kind: str, group: click.Group) -> None:
     def verb(id: str, server_url: str, http_config_file: Path | None) -> None:
-        found = _ask(f"/api/v1/{kind}/{id}", server_url, http_config_file, {})
+        found = Server(url=server_url, http_config_file=http_config_file).get(f"/api/v1/{kind}/{quote(id, safe='')}")
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
 
     verb.__doc__ = "Show one, whole, as JSON."
@@ -89,7 +91,7 @@ def verify(
     elif config_file is not None or storage_path is not None:
         _say(*_verified(_entries_stored(config_file, storage_path or Path("data"))))
     else:
-        answer = _ask("/api/v1/audit/verify", server_url, http_config_file, {})
+        answer = Server(url=server_url, http_config_file=http_config_file).get("/api/v1/audit/verify")
         bad = answer["first_bad"]
         _say(Break(seq=bad["seq"], words=bad["words"]) if bad else None, answer["entries"], answer["head"])
 
@@ -138,45 +140,3 @@ def _entries_stored(config_file: Path | None, storage_path: Path) -> Iterator[Au
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
         raise NotFound(f"there is no audit database at {url.removeprefix('sqlite:///')}")
     yield from SqlLedger(engine=open_engine(url)).entries()
-
-
-def _ask(path: str, server_url: str, http_config_file: Path | None, query: Mapping[str, str]) -> Any:
-    import httpx
-
-    try:
-        answer = httpx.get(
-            server_url.rstrip("/") + path, params=dict(query), timeout=60, **_credentials(http_config_file)
-        )
-    except httpx.HTTPError as error:
-        raise Unavailable(f"alertmend at {server_url}", f"{error}; is `alertmend serve` running?") from None
-    if answer.status_code == 200:
-        return answer.json()
-    words = answer.json().get("error", answer.text) if "json" in answer.headers.get("content-type", "") else answer.text
-    if answer.status_code == 401:
-        raise NotAuthenticated(f"{words} (give --http.config.file)")
-    if answer.status_code == 503:
-        raise Unavailable(f"alertmend at {server_url}", words)
-    raise WebhookError(words)
-
-
-def _credentials(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    from webhook.errors import Problem
-    from webhook.located import existing_file, load, mapping, refuse, text
-
-    problems: list[Problem] = []
-    fields = mapping(load(file, problems), known={"basic_auth", "authorization"})
-    basic = mapping(fields.get("basic_auth"), known={"username", "password", "password_file"})
-    bearer = mapping(fields.get("authorization"), known={"credentials", "credentials_file"})
-    password = text(basic.get("password")) or _content(existing_file(basic.get("password_file")))
-    token = text(bearer.get("credentials")) or _content(existing_file(bearer.get("credentials_file")))
-    username = text(basic.get("username"))
-    refuse(problems)
-    if token:
-        return {"headers": {"Authorization": f"Bearer {token}"}}
-    return {"auth": (username or "", password or "")} if basic else {}
-
-
-def _content(file: Path | None) -> str | None:
-    return file.read_text().strip() if file else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from webhook.core.evidence import Policy
 from webhook.core.rule import Limits, Rule
 from webhook.core.schedule import NamedInterval
+from webhook.edge.configfile.alertmanagers import read_alertmanagers
 from webhook.edge.configfile.fields import known, read_mode, read_rate
 from webhook.edge.configfile.intervals import read_time_intervals
 from webhook.edge.configfile.rules import CheckVars, Playbooks, read_rules
@@ -27,12 +28,23 @@ from webhook.located import (
     relative_path,
     text,
 )
+from webhook.ports import Alertmanager
 
-_TOP = {"mode", "inventory", "playbooks", "rule_files", "redis", "database", "receive", "limits", "time_intervals"}
-_TOP_LATER = {
-    "retention",
+_TOP = {
+    "mode",
+    "inventory",
+    "playbooks",
+    "rule_files",
+    "redis",
+    "database",
+    "receive",
+    "limits",
+    "time_intervals",
     "alertmanagers",
     "reconcile_interval",
+}
+_TOP_LATER = {
+    "retention",
     "ignore_labels",
     "redact",
     "escalations",
@@ -57,6 +69,10 @@ class Config:
     #: None: SQLite in the storage path.
     database_url: str | None
     max_body_bytes: int
+    #: Where failures are escalated to, and what still fires is asked.
+    alertmanagers: tuple[Alertmanager, ...]
+    #: How often they are asked what fires.
+    reconcile_interval: timedelta
 
 
 def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
@@ -84,6 +100,10 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
         fields.get("rule_files"), playbooks=Playbooks(folder=playbooks, check_vars=check_vars), problems=problems
     )
     time_intervals = read_time_intervals(fields.get("time_intervals"))
+    alertmanagers = read_alertmanagers(fields.get("alertmanagers"))
+    reconcile_interval = otherwise(
+        duration(fields.get("reconcile_interval"), minimum=timedelta(seconds=1)), timedelta(minutes=1)
+    )
     refuse(problems)
     return Config(
         file=path.absolute(),
@@ -95,6 +115,8 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
         redis_url=redis_url,
         database_url=database_url,
         max_body_bytes=max_body_bytes,
+        alertmanagers=alertmanagers,
+        reconcile_interval=reconcile_interval,
     )
 
 
