@@ -97,6 +97,6 @@ def _batch(draft: Draft, *, id: str, at: datetime) -> Batch:
         events=tuple(replace(event, body=plain(event.body)) for event in draft.events),
         incidents=tuple(IncidentRecord(incident=i, decision=decision) for i, decision in draft.incidents.values()),
         runs=tuple(draft.runs[str(name)] for kind, name in draft.touched if kind == "run"),
-        outputs=dict(draft.outputs),
+        transcripts=dict(draft.transcripts),
         doorbells=tuple(draft.doorbells),
     )

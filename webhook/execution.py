@@ -19,8 +19,10 @@ from webhook.core.probe import Probe, filled_probe, unfit_words
 from webhook.core.rule import Rule, Step
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import Draft, Keys
+from webhook.core.transcript import task_results
 from webhook.core.transition import finish, prove, start
 from webhook.errors import Unavailable
+from webhook.live import Live
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult, PlaybookRunner, Prober
 
 log = structlog.get_logger()
@@ -56,7 +58,6 @@ class _Attempt:
 class _End:
     outcome: Outcome | None
     reason: str
-    output: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,7 @@ class Execution:
     workshop: Callable[[], Workshop]
     prober: Prober
     playbooks: PlaybookRunner
+    live: Live
     now: Callable[[], datetime]
     #: Names this worker in the record.
     owner: str
@@ -89,6 +91,7 @@ class Execution:
             return None if run is None else self._perform(run)
         finally:
             self.active.discard(id)
+            self.live.forget(id)
 
     def keep_leases(self) -> None:
         """Say that this worker lives. To be called several times within the length of a lease."""
@@ -145,12 +148,18 @@ class Execution:
             return _End(outcome=Outcome.CANCELLED, reason="its alerts resolved, or it was cancelled, before it acted")
         attempt.run = replace(attempt.run, acted_at=self.now())
         result = self._play(attempt)
-        attempt.run = replace(attempt.run, tasks=result.tasks, result=result.result, first_task_at=result.first_task_at)
+        attempt.run = replace(
+            attempt.run,
+            tasks=result.tasks,
+            task_results=task_results(self.live.passages(attempt.run.id)),
+            result=result.result,
+            first_task_at=result.first_task_at,
+        )
         if result.end is not PlaybookEnd.OK:
             cancelled = result.end is PlaybookEnd.CANCELLED
             outcome = Outcome.CANCELLED if cancelled else Outcome.FAILED
-            return _End(outcome=outcome, reason=result.reason, output=result.output)
-        return replace(self._prove(attempt), output=result.output)
+            return _End(outcome=outcome, reason=result.reason)
+        return self._prove(attempt)
 
     def _ask_before(self, attempt: _Attempt, probe: Probe) -> _End | None:
         """Why nothing is to be done; None when the target is sick `failure_threshold` times in a row."""
@@ -179,7 +188,11 @@ class Execution:
             alertmend=_variable(run, attempt.alerts),
             timeout=attempt.step.timeout,
         )
-        return self.playbooks.run(job, is_cancelled=lambda: self.closing.is_set() or not self._is_ours(run))
+        return self.playbooks.run(
+            job,
+            is_cancelled=lambda: self.closing.is_set() or not self._is_ours(run),
+            hear=self.live.hear(run.id),
+        )
 
     def _prove(self, attempt: _Attempt) -> _End:
         asked_to_resolve = attempt.rule.resolve_within is not None
@@ -231,14 +244,17 @@ class Execution:
                     raise
 
     def _finish(self, run: Run, end: _End) -> None:
-        now = self.now()
+        now, passages = self.now(), self.live.passages(run.id)
+        # Whoever follows it has heard everything when they hear that it has ended.
+        self.live.flush(run.id)
 
         def write(draft: Draft) -> bool | None:
             current = draft.runs.get(run.id)
             if current is None or current.state is not RunState.RUNNING or current.owner != self.owner:
                 return None
             _conclude(draft, run, end, rule=self.workshop().rulebook.rule(run.rule), now=now)
-            draft.outputs[run.id] = end.output
+            if passages:
+                draft.transcripts[run.id] = passages
             return True
 
         suffix = "proving" if end.outcome is None else "finished"

@@ -17,6 +17,7 @@ from webhook.core.incident import ProbeAnswer as ProbeAnswer
 from webhook.core.incident import TaskCounts as TaskCounts
 from webhook.core.probe import Probe
 from webhook.core.state import Draft, Keys, Snapshot
+from webhook.core.transcript import Passage, Position, Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,8 @@ class Batch:
     events: tuple[AuditEvent, ...]
     incidents: tuple[IncidentRecord, ...] = ()
     runs: tuple[Run, ...] = ()
-    #: Output of the playbook, by run.
-    outputs: Mapping[str, str] = field(default_factory=dict)
+    #: What playbooks said, by run.
+    transcripts: Mapping[str, tuple[Passage, ...]] = field(default_factory=dict)
     #: Runs to call a worker for, once it is written.
     doorbells: tuple[str, ...] = ()
 
@@ -110,15 +111,18 @@ class PlaybookResult:
     first_task_at: datetime | None = None
     #: What the playbook set as `alertmend_result`.
     result: Mapping[str, object] = field(default_factory=dict)
-    #: Standard output, cleaned of control characters; head and tail when it was long.
-    output: str = ""
 
 
 class PlaybookRunner(Protocol):
     """Runs playbooks; leaves no process and no file behind, however the run ends."""
 
-    def run(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]) -> PlaybookResult:
-        """The result of one run; blocks until its whole process tree is gone. Never raises for what Ansible does."""
+    def run(
+        self, job: PlaybookJob, *, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
+    ) -> PlaybookResult:
+        """The result of one run; blocks until its whole process tree is gone. Never raises for what Ansible does.
+
+        `hear` gets what is printed and what becomes of tasks, at once, without control characters, and bounded each.
+        """
         ...
 
 
@@ -166,6 +170,17 @@ class Store(Protocol):
 
     def forget_due(self, due: str) -> None:
         """Take something off the due list."""
+        ...
+
+    def tell(self, run: str, events: Sequence[Told], *, left_out: Sequence[Position]) -> None:
+        """Let those who follow a run hear events, in order, and late comers no more of those that are left out.
+
+        What was told before, or comes after the run's end, is not told. A run's states are told as they are committed.
+        """
+        ...
+
+    def told(self, run: str) -> tuple[Passage, ...]:
+        """What a run's playbook said, as far as it was told."""
         ...
 
     def renew(self, runs: Sequence[str], *, owner: str, lease: timedelta) -> None:

@@ -12,6 +12,7 @@ from webhook.change import Change, plain
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.incident import Outcome, Run, RunState
 from webhook.core.state import Draft, Keys, line_due, parse_due
+from webhook.core.transcript import task_results
 from webhook.core.transition import RING_AGAIN, NewId, finish
 from webhook.ports import Batch, Doorbell, Errand, History
 
@@ -93,6 +94,9 @@ class Upkeep:
             run = draft.runs.get(id)
             if run is None or run.state is not RunState.RUNNING or not self.change.store.without_lease([id]):
                 return None
+            if passages := self.change.store.told(id):
+                run = replace(run, task_results=task_results(passages))
+                draft.transcripts[id] = passages
             finish(draft, run, Outcome.LOST, reason="its worker vanished", now=now)
             return True
 

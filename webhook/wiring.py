@@ -28,6 +28,7 @@ from webhook.edge.valkey import EmbeddedValkey
 from webhook.errors import ConfigError, Problem
 from webhook.execution import Execution, Workshop
 from webhook.intake import Intake
+from webhook.live import Live
 from webhook.ports import Doorbell, Envelope
 from webhook.upkeep import Upkeep
 
@@ -217,6 +218,7 @@ def build_worker(site: Site) -> Services:
             workshop=current.workshop,
             prober=WorldProber(),
             playbooks=runner,
+            live=Live(store=store),
             now=now,
             owner=owner,
         ),
@@ -238,6 +240,14 @@ def build_inbox(config: Config, storage: Path) -> Any:
 
     url = redis_url(config, storage)
     return RedisInbox(connect_async(url), message=message_maker(url))
+
+
+def build_follower(config: Config, storage: Path) -> Any:
+    """What hears runs as they go."""
+    from webhook.edge.store import RedisFollower
+
+    # A connection pool of its own: whoever looks on never keeps a notification waiting.
+    return RedisFollower(connect_async(redis_url(config, storage)))
 
 
 def prepare(site: Site) -> Config:

@@ -75,6 +75,7 @@ def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
     else:
         concurrency = services.current.config.policy.limits.concurrency
         pool, every, beat = "threads", LEASE.total_seconds() / 5, services.execution.keep_leases
+        threading.Thread(target=services.execution.live.keep_telling, args=(over,), name="live", daemon=True).start()
     threading.Thread(target=_repeat, args=(beat, every, over), name="beat", daemon=True).start()
     signals.worker_ready.connect(lambda **_: _take_signals(services, role), weak=False)
     signals.worker_shutting_down.connect(lambda **_: _close_after(services, grace_seconds, over), weak=False)

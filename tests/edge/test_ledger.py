@@ -24,6 +24,7 @@ from tests.flow.twin import EPOCH
 from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, Event, entry_hash, first_break
 from webhook.core.incident import Check, Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState, Verdict
 from webhook.core.state import Draft, Keys
+from webhook.core.transcript import Passage
 from webhook.edge.ledger import LISTINGS, Listing, SqlLedger, audit, metadata, open_engine
 from webhook.edge.migration import SchemaTooNew, migrate
 from webhook.edge.store import RedisStore
@@ -72,6 +73,10 @@ def run(id: str = "r1", *, state: RunState = RunState.QUEUED, created: int = 0, 
 def decision(choice: Choice = Choice.RUN) -> Decision:
     check = Check(guard="cooldown", verdict=Verdict.PASS, reason="no earlier run", retry_at=EPOCH)
     return Decision(decision=choice, guard=None, reason="every guard passes", retry_at=None, checks=(check,))
+
+
+def said(*texts: str) -> tuple[Passage, ...]:
+    return tuple(Passage(at=EPOCH, text=text, number=number) for number, text in enumerate(texts, 1))
 
 
 def change(ledger: SqlLedger, *statements: str) -> None:
@@ -191,8 +196,15 @@ def test_a_number_that_json_has_no_word_for_does_not_stop_the_record(ledger: Sql
 
 
 def test_a_playbooks_output_with_nul_does_not_stop_the_record(ledger: SqlLedger) -> None:
-    ledger.append(batch("b1", runs=(run(),), outputs={"r1": "a\0b"}))
-    assert ledger.one(LISTINGS["runs"], "r1")["output"] == "ab"
+    ledger.append(batch("b1", runs=(run(),), transcripts={"r1": said("a\0b")}))
+    assert ledger.transcript("r1") == said("a\0b")
+
+
+def test_what_a_run_said_stays_when_its_end_comes_later(ledger: SqlLedger) -> None:
+    ledger.append(batch("b1", runs=(run(state=RunState.PROVING),), transcripts={"r1": said("it acted")}))
+    ledger.append(batch("b2", runs=(run(state=RunState.FINISHED, outcome=Outcome.FIXED),)))
+    assert ledger.transcript("r1") == said("it acted")
+    assert ledger.transcript("r2") == ()
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -201,7 +213,9 @@ def test_what_comes_out_of_the_outbox_is_sealed_with_the_same_hash(tmp_path: Pat
     """A batch is sealed by who made it or, when that one died, from Redis: nobody must be able to tell."""
     store = RedisStore(client=client, message=MESSAGE)
     client.flushall()
-    made = batch("b1", entry(1, body={"run": found, "decision": decision()}), runs=(found,), outputs={found.id: "o"})
+    made = batch(
+        "b1", entry(1, body={"run": found, "decision": decision()}), runs=(found,), transcripts={found.id: said("o")}
+    )
     assert store.commit(Draft.of(store.read(Keys())), batch=made)
     hashes = []
     for name, kept in (("made", made), ("kept", store.unconfirmed(limit=1)[0])):
@@ -210,7 +224,7 @@ def test_what_comes_out_of_the_outbox_is_sealed_with_the_same_hash(tmp_path: Pat
         metadata.create_all(engine)
         of_name = SqlLedger(engine=engine)
         of_name.append(kept)
-        hashes.append((of_name.head(), of_name.one(LISTINGS["runs"], found.id)))
+        hashes.append((of_name.head(), of_name.one(LISTINGS["runs"], found.id), of_name.transcript(found.id)))
         engine.dispose()
     assert hashes[0] == hashes[1]
 
@@ -326,10 +340,10 @@ def test_a_run_is_unfinished_until_its_end_is_on_the_record(ledger: SqlLedger) -
         ledger.append(batch(f"b{number}", runs=(run(f"r{number}", state=state),)))
     assert {found.state for found in ledger.unfinished_runs()} == set(RunState) - {RunState.FINISHED}
     ended = run("r0", state=RunState.FINISHED, outcome=Outcome.LOST)
-    ledger.append(batch("end", runs=(ended,), outputs={"r0": "what it said"}))
+    ledger.append(batch("end", runs=(ended,)))
     assert "r0" not in {found.id for found in ledger.unfinished_runs()}
     row = ledger.one(LISTINGS["runs"], "r0")
-    assert (row["state"], row["outcome"], row["output"]) == ("finished", "lost", "what it said")
+    assert (row["state"], row["outcome"]) == ("finished", "lost")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

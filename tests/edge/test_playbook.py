@@ -9,15 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from webhook.core.incident import TaskResult
 from webhook.core.rule import Untrusted
+from webhook.core.transcript import Passage, Transcript, text_of
 from webhook.edge.playbook import MARK, AnsibleRunner, end_leftovers
 from webhook.edge.playbook.text import unsafe
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
@@ -67,7 +69,21 @@ class Site:
         )
 
     def run(self, tasks: list[dict[str, Any]], **given: Any) -> PlaybookResult:
-        return self.runner.run(self.job(tasks, **given), is_cancelled=lambda: False)
+        return self.play(self.job(tasks, **given))
+
+    def play(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool] = lambda: False) -> PlaybookResult:
+        self.said = Transcript()
+        return self.runner.run(job, is_cancelled=is_cancelled, hear=self.said.add)
+
+    @property
+    def output(self) -> str:
+        """What the latest run printed."""
+        return text_of(self.said.passages)
+
+    @property
+    def tasks(self) -> list[TaskResult]:
+        """What became of the tasks of the latest run."""
+        return [passage.task for passage in self.said.passages if passage.task]
 
 
 @pytest.fixture
@@ -139,7 +155,7 @@ def test_a_play_that_is_for_other_hosts_is_a_failure(site: Site) -> None:
 def test_a_playbook_that_cannot_be_read_says_so(site: Site) -> None:
     job = site.job([TOUCH])
     job.playbook.write_text("- hosts: [")
-    result = site.runner.run(job, is_cancelled=lambda: False)
+    result = site.play(job)
     assert result.end is PlaybookEnd.FAILED
     assert "ERROR" in result.reason or "YAML" in result.reason
 
@@ -153,7 +169,7 @@ def _forks(site: Site, marker: str) -> dict[str, Any]:
 def test_a_timeout_ends_the_whole_tree_and_nothing_happens_afterwards(site: Site) -> None:
     job = site.job([_forks(site, "late")], seconds=2.5)
     began = time.monotonic()
-    result = site.runner.run(job, is_cancelled=lambda: False)
+    result = site.play(job)
     assert result.end is PlaybookEnd.TIMEOUT
     assert marked(job.run) == []
     time.sleep(max(0, 7.5 - (time.monotonic() - began)))
@@ -162,21 +178,21 @@ def test_a_timeout_ends_the_whole_tree_and_nothing_happens_afterwards(site: Site
 
 def test_a_cancel_ends_the_whole_tree(site: Site) -> None:
     job = site.job([_forks(site, "late")])
-    result = site.runner.run(job, is_cancelled=lambda: any("sleep 300" in line for line in marked(job.run)))
+    result = site.play(job, is_cancelled=lambda: any("sleep 300" in line for line in marked(job.run)))
     assert result.end is PlaybookEnd.CANCELLED
     assert marked(job.run) == []
 
 
 WORKER = """
 import sys, threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from webhook.edge.playbook import AnsibleRunner
 from webhook.ports import PlaybookJob
 run, playbook, inventory, work = sys.argv[1:]
 job = PlaybookJob(run=run, playbook=Path(playbook), inventory=Path(inventory), target="web1", variables={},
                   alertmend={}, timeout=timedelta(minutes=5))
-AnsibleRunner(work_dir=Path(work)).run(job, is_cancelled=lambda: False)
+AnsibleRunner(work_dir=Path(work)).run(job, is_cancelled=lambda: False, hear=lambda passage: None)
 """
 
 
@@ -193,7 +209,9 @@ def test_a_worker_that_is_killed_leaves_nothing_running(site: Site) -> None:
 def test_a_supervisor_that_is_killed_leaves_nothing_running(site: Site) -> None:
     job = site.job([_forks(site, "late")])
     results: list[PlaybookResult] = []
-    thread = threading.Thread(target=lambda: results.append(site.runner.run(job, is_cancelled=lambda: False)))
+    thread = threading.Thread(
+        target=lambda: results.append(site.runner.run(job, is_cancelled=lambda: False, hear=lambda passage: None))
+    )
     thread.start()
     until(lambda: any("sleep 300" in line for line in marked(job.run)))
     [supervisor] = until(lambda: _supervisors(job.run))
@@ -223,7 +241,7 @@ def test_several_at_once_do_not_mix(site: Site) -> None:
     results: dict[int, PlaybookResult] = {}
 
     def go(number: int) -> None:
-        results[number] = site.runner.run(jobs[number], is_cancelled=lambda: False)
+        results[number] = site.runner.run(jobs[number], is_cancelled=lambda: False, hear=lambda passage: None)
 
     jobs = [site.job([say], variables={"who": f"me{number}"}) for number in range(4)]
     threads = [threading.Thread(target=go, args=(number,)) for number in range(4)]
@@ -304,7 +322,7 @@ def test_a_forged_event_in_a_tasks_name_changes_nothing(site: Site) -> None:
     tasks = [{"name": name, "ansible.builtin.debug": {"msg": name}}, {"ansible.builtin.fail": {"msg": name}}]
     result = site.run(tasks, alerts=[{"labels": {"evil": forged}}])
     assert result.end is PlaybookEnd.FAILED
-    assert "\x1b" not in result.output + result.reason
+    assert "\x1b" not in site.output + result.reason
     assert result.tasks.failed == 1
 
 
@@ -335,10 +353,70 @@ def test_much_output_is_bounded_and_keeps_its_end(site: Site) -> None:
     shout = {"ansible.builtin.command": {"argv": ["bash", "-c", "head -c 8000000 /dev/zero | tr '\\0' x"]}}
     fail = {"name": "The end", "ansible.builtin.fail": {"msg": "last words"}}
     say = {"ansible.builtin.debug": {"var": "shouted.stdout"}}
-    result = site.run([{**shout, "register": "shouted"}, say, fail])
-    assert len(result.output) < 300_000
-    assert "last words" in result.output
-    assert "left out by alertmend" in result.output
+    site.run([{**shout, "register": "shouted"}, say, fail])
+    assert len(site.output) < 300_000
+    assert "last words" in site.output
+    assert "left out by alertmend" in site.output
+
+
+def test_what_becomes_of_each_task_is_told(site: Site) -> None:
+    (site.home("web1") / "kept").write_text("one\ntwo\n")
+    change = {"ansible.builtin.lineinfile": {"path": "{{ home }}/kept", "regexp": "two", "line": "three \x1b[31m"}}
+    wrong = {"ansible.builtin.fail": {"msg": "no such disk"}, "ignore_errors": True}
+    skipped = {"ansible.builtin.debug": {"msg": "never"}, "when": False}
+    site.run([{"name": "Mend", **change}, {"name": "Look", **wrong}, {"name": "Not", **skipped}])
+    told = [(task.name, task.host, task.status.value, task.ignored, task.words) for task in site.tasks]
+    assert told == [
+        ("Mend", "web1", "changed", False, ""),
+        ("Look", "web1", "failed", True, "no such disk"),
+        ("Not", "web1", "skipped", False, ""),
+    ]
+    mended = site.tasks[0]
+    assert "-two\n+three" in mended.diff and "\x1b" not in mended.diff
+    assert 0 < mended.duration_seconds < 30
+    assert abs(mended.started_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_what_changed_is_told_bounded_however_much_it_is_and_secrets_stay_hidden(site: Site) -> None:
+    content = "".join(f"{number} {'x' * 100}\n" for number in range(500))
+    write = {"ansible.builtin.copy": {"dest": "{{ home }}/{{ item }}", "content": content, "mode": "0600"}}
+    hidden = {"ansible.builtin.copy": {"dest": "{{ home }}/key", "content": "s3cr3t", "mode": "0600"}, "no_log": True}
+    site.run([*({**write, "vars": {"item": number}} for number in range(12)), hidden])
+    diffs = [task.diff for task in site.tasks]
+    assert len(diffs) == 13 and "left out by alertmend" in diffs[0]
+    assert sum(map(len, diffs)) <= 66_000
+    assert "s3cr3t" not in site.output + "".join(diffs)
+
+
+def test_it_is_heard_while_it_runs_and_in_order(site: Site) -> None:
+    wait = {"ansible.builtin.wait_for": {"path": "{{ home }}/go", "timeout": 30, "sleep": 1}}
+    heard: list[Passage] = []
+
+    def hear(passage: Passage) -> None:
+        heard.append(passage)
+        if "TASK [Wait]" in passage.text:
+            # It can only go on because this was heard.
+            (site.home("web1") / "go").touch()
+
+    job = site.job([{"name": "Wait", **wait}, {"ansible.builtin.debug": {"msg": "done"}}])
+    result = site.runner.run(job, is_cancelled=lambda: False, hear=hear)
+    assert result.end is PlaybookEnd.OK, result.reason
+    assert [passage.task.name for passage in heard if passage.task] == ["Wait", "ansible.builtin.debug"]
+    assert [passage.at for passage in heard] == sorted(passage.at for passage in heard)
+
+
+def test_a_failure_that_the_playbook_rescues_is_none(site: Site) -> None:
+    result = site.run([{"block": [{"ansible.builtin.fail": {"msg": "first"}}], "rescue": [TOUCH]}])
+    assert result.end is PlaybookEnd.OK, result.reason
+
+
+def test_a_playbook_that_never_stops_talking_can_be_cancelled(site: Site) -> None:
+    say = {"ansible.builtin.debug": {"msg": "again"}, "loop": "{{ range(100000) | list }}"}
+    asked: list[float] = []
+    job = site.job([say])
+    result = site.play(job, is_cancelled=lambda: asked.append(0) or len(asked) > 4)  # type: ignore[func-returns-value]
+    assert result.end is PlaybookEnd.CANCELLED
+    assert marked(job.run) == []
 
 
 def test_what_is_marked_is_marked_all_the_way_down() -> None:

@@ -21,6 +21,7 @@ from webhook.core.rulebook import Rulebook
 from webhook.core.target import Inventory
 from webhook.execution import Execution, Workshop
 from webhook.intake import Intake
+from webhook.live import Live
 from webhook.ports import Doorbell, Envelope, Errand
 from webhook.upkeep import Upkeep
 
@@ -97,6 +98,7 @@ class Scene:
             workshop=workshop,
             prober=self.world,
             playbooks=self.playbooks,
+            live=Live(store=self.store),
             now=self.clock,
             owner=owner,
         )

@@ -12,6 +12,7 @@ from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, first_break, sea
 from webhook.core.incident import Pair, ProbeAnswer, Run
 from webhook.core.rule import Probe
 from webhook.core.state import Draft, Keys, Snapshot, pair_due
+from webhook.core.transcript import BEGINNING, Kind, Passage, Position, Told, tell_state
 from webhook.ports import Batch, Doorbell, Envelope, Errand, PlaybookEnd, PlaybookJob, PlaybookResult
 
 EPOCH = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -31,6 +32,19 @@ class Clock:
 
 
 @dataclass
+class MemoryStream:
+    """What a run says."""
+
+    events: dict[Position, Told] = field(default_factory=dict)
+    last: Position = BEGINNING
+
+    def add(self, told: Told) -> None:
+        if told.position > self.last:
+            self.events[told.position] = told
+            self.last = told.position
+
+
+@dataclass
 class MemoryStore:
     """The store, as dictionaries."""
 
@@ -41,6 +55,7 @@ class MemoryStore:
     inbox: dict[str, Envelope] = field(default_factory=dict)
     outbox: dict[str, Batch] = field(default_factory=dict)
     leases: dict[str, str] = field(default_factory=dict)
+    streams: dict[str, MemoryStream] = field(default_factory=dict)
     rung: list[Doorbell] = field(default_factory=list)
 
     def put(self, notification: str, envelope: Envelope) -> None:
@@ -69,6 +84,9 @@ class MemoryStore:
         places["run"] = draft.runs  # type: ignore[assignment]
         for kind, name in draft.touched:
             self.records[kind, name] = draft.everything if kind == "everything" else places[kind][name]  # type: ignore[index]
+            if kind == "run":
+                run = draft.runs[str(name)]
+                self.streams.setdefault(run.id, MemoryStream()).add(tell_state(run))
         for due, at in draft.due.items():
             self._set_due(due, at)
         for (line, pair), since in draft.lines.items():
@@ -129,6 +147,21 @@ class MemoryStore:
     def forget_due(self, due: str) -> None:
         self.due.pop(due, None)
 
+    def tell(self, run: str, events: Sequence[Told], *, left_out: Sequence[Position]) -> None:
+        if stream := self.streams.get(run):
+            for told in events:
+                stream.add(told)
+            for position in left_out:
+                stream.events.pop(position, None)
+
+    def told(self, run: str) -> tuple[Passage, ...]:
+        events = self.streams[run].events.values() if run in self.streams else ()
+        return tuple(
+            Passage(number=told.position.number, **told.data)  # type: ignore[arg-type]
+            for told in events
+            if told.kind in (Kind.OUTPUT, Kind.TASK)
+        )
+
     def renew(self, runs: Sequence[str], *, owner: str, lease: timedelta) -> None:
         self.leases.update(dict.fromkeys(runs, owner))
 
@@ -145,6 +178,7 @@ class MemoryLedger:
     seen: set[str] = field(default_factory=set)
     runs: dict[str, Run] = field(default_factory=dict)
     incidents: dict[str, Any] = field(default_factory=dict)
+    transcripts: dict[str, tuple[Passage, ...]] = field(default_factory=dict)
     fails: Callable[[], None] = lambda: None
 
     def append(self, batch: Batch) -> None:
@@ -157,6 +191,7 @@ class MemoryLedger:
         self.entries += seal_all(plain, seq=len(self.entries), previous_hash=last.hash if last else GENESIS)
         self.events += deepcopy(batch.events)
         self.runs.update({run.id: run for run in batch.runs})
+        self.transcripts.update(batch.transcripts)
         self.incidents.update({record.incident.id: record.incident for record in batch.incidents})
 
     def unfinished_runs(self) -> list[Run]:
@@ -175,9 +210,15 @@ class Playbooks:
     does: Callable[[PlaybookJob], PlaybookResult] = lambda job: PlaybookResult(
         end=PlaybookEnd.OK, reason="1 task changed", return_code=0
     )
+    #: What each of them says, while it runs.
+    says: Sequence[Passage] = ()
 
-    def run(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]) -> PlaybookResult:
+    def run(
+        self, job: PlaybookJob, *, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
+    ) -> PlaybookResult:
         self.jobs.append(job)
+        for passage in self.says:
+            hear(passage)
         return self.does(job)
 
 

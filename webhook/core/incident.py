@@ -117,6 +117,33 @@ class Phase(StrEnum):
     AFTER = "after"
 
 
+class TaskStatus(StrEnum):
+    """What became of a task."""
+
+    OK = "ok"
+    CHANGED = "changed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """What became of one task on one host, in Ansible's words; not to be trusted, for they can be forged."""
+
+    name: str
+    host: str
+    status: TaskStatus
+    #: The playbook goes on after its failure.
+    ignored: bool = False
+    started_at: datetime
+    duration_seconds: float
+    #: Why it failed.
+    words: str = ""
+    #: What it changed, where the module tells; cut when it is long.
+    diff: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswer:
     """One answer of the world to a probe."""
@@ -155,6 +182,8 @@ class Run:
     acted_at: datetime | None = None
     #: When Ansible began its first task.
     first_task_at: datetime | None = None
+    #: Since when it waits for the resolve.
+    proving_at: datetime | None = None
     finished_at: datetime | None = None
     attempt: int
     #: Fingerprints of the alerts that it acts for; the one that was decided on comes first.
@@ -162,6 +191,8 @@ class Run:
     checks: tuple[Check, ...] = ()
     probes: tuple[ProbeAnswer, ...] = ()
     tasks: TaskCounts | None = None
+    #: The first and the last tasks, in order.
+    task_results: tuple[TaskResult, ...] = ()
     #: What the playbook set as `alertmend_result`.
     result: Mapping[str, object] = field(default_factory=dict)
     #: The worker that started it.

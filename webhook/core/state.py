@@ -12,6 +12,7 @@ from datetime import datetime
 from webhook.core.alert import Alert, AlertStatus
 from webhook.core.audit import AuditEvent
 from webhook.core.incident import Decision, Incident, Pair, Run
+from webhook.core.transcript import Passage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +120,8 @@ class Draft:
     lines: dict[tuple[str, Pair], datetime | None] = field(default_factory=dict)
     #: Runs that a worker shall be called for.
     doorbells: list[str] = field(default_factory=list)
-    #: Output of playbooks, by run.
-    outputs: dict[str, str] = field(default_factory=dict)
+    #: What playbooks said, by run.
+    transcripts: dict[str, tuple[Passage, ...]] = field(default_factory=dict)
     #: What goes into the ledger, in order.
     events: list[AuditEvent] = field(default_factory=list)
     #: Incidents whose record changed, open or just resolved, with a decision that changed what is done about them.

@@ -102,7 +102,7 @@ def start(draft: Draft, run: Run, *, owner: str, now: datetime) -> Run | None:
 
 def prove(draft: Draft, run: Run, *, until: datetime, now: datetime) -> None:
     """It acted well; whether it helped is for the alerts to say, until then at the latest."""
-    proving = replace(run, state=RunState.PROVING)
+    proving = replace(run, state=RunState.PROVING, proving_at=now)
     draft.put_run(proving)
     _set_run_state(draft, proving)
     _leave(draft, run, now=now)

@@ -51,6 +51,7 @@ from webhook.core.audit import (
     timestamp,
 )
 from webhook.core.incident import Decision, Run, RunState
+from webhook.core.transcript import Passage
 from webhook.errors import NotFound, Unavailable
 from webhook.ports import Batch, IncidentRecord
 
@@ -122,9 +123,17 @@ runs = Table(
     Column("created_at", String(27), nullable=False),
     #: The whole run as JSON.
     Column("body", Text, nullable=False),
-    Column("output", Text, nullable=False, server_default=""),
     Index("runs_created_at", "created_at"),
     Index("runs_incident", "incident"),
+)
+
+
+transcripts = Table(
+    "transcripts",
+    metadata,
+    Column("run", String(64), primary_key=True),
+    #: JSON: what the run's playbook said, head and tail.
+    Column("passages", Text, nullable=False),
 )
 
 
@@ -175,6 +184,7 @@ LISTINGS: Mapping[str, Listing] = {
 
 _RUN = TypeAdapter(Run)
 _DECISION = TypeAdapter(Decision)
+_PASSAGES = TypeAdapter(tuple[Passage, ...])
 
 _SEQ = re.compile(r"[0-9]{1,18}")
 
@@ -229,8 +239,9 @@ class SqlLedger:
                 [_incident_row(record) for record in batch.incidents],
                 keep=("decision",),
             )
-            rows = [_run_row(run, batch.outputs.get(run.id, "")) for run in batch.runs]
-            _upsert(connection, runs, rows, keep=())
+            _upsert(connection, runs, [_run_row(run) for run in batch.runs], keep=())
+            said = [_transcript_row(run, passages) for run, passages in batch.transcripts.items()]
+            _upsert(connection, transcripts, said, keep=())
 
     def head(self) -> tuple[int, str]:
         """The last entry's seq and hash; (0, 64 zeros) for an empty log."""
@@ -269,6 +280,16 @@ class SqlLedger:
         """The runs that were queued or begun, and have no end on the record."""
         query = select(runs.c.body).where(runs.c.state != RunState.FINISHED.value)
         return [_RUN.validate_json(row["body"]) for row in self.rows(query)]
+
+    def run(self, id: str) -> Run | None:
+        """A run as it is on the record; None when it is not."""
+        found = self.rows(select(runs.c.body).where(runs.c.id == id)) if "\0" not in id else []
+        return _RUN.validate_json(found[0]["body"]) if found else None
+
+    def transcript(self, run: str) -> tuple[Passage, ...]:
+        """What a run's playbook said; empty while it runs, and for a run that never acted."""
+        found = self.rows(select(transcripts.c.passages).where(transcripts.c.run == run))
+        return _PASSAGES.validate_json(found[0]["passages"]) if found else ()
 
     def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         """What a query finds."""
@@ -375,7 +396,12 @@ def _incident_row(record: IncidentRecord) -> dict[str, Any]:
     }
 
 
-def _run_row(run: Run, output: str) -> dict[str, Any]:
+def _transcript_row(run: str, passages: tuple[Passage, ...]) -> dict[str, Any]:
+    # NUL stands there as an escape, which PostgreSQL takes.
+    return {"run": run, "passages": _PASSAGES.dump_json(passages, exclude_defaults=True).decode()}
+
+
+def _run_row(run: Run) -> dict[str, Any]:
     return {
         "id": run.id,
         "incident": run.incident,
@@ -385,8 +411,6 @@ def _run_row(run: Run, output: str) -> dict[str, Any]:
         "outcome": run.outcome,
         "created_at": timestamp(run.created_at),
         "body": canonical(_jsonable(run)),
-        # PostgreSQL takes none, and what it does not take now it never will.
-        "output": output.replace("\0", ""),
     }
 
 
@@ -413,7 +437,8 @@ def _upsert(
         for column in table.columns
         if not column.primary_key
     }
-    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=new), rows)
+    keys = [column.name for column in table.primary_key]
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new), rows)
 
 
 @contextmanager

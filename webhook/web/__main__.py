@@ -20,7 +20,7 @@ from webhook.errors import ConfigError
 from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
-from webhook.wiring import LateLedger, build_inbox, open_ledger
+from webhook.wiring import LateLedger, build_follower, build_inbox, open_ledger
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
@@ -46,19 +46,21 @@ def main(argv: list[str] | None = None) -> int:
 def _server(arguments: argparse.Namespace) -> uvicorn.Server:
     config = read_config(arguments.config_file)
     web_config: WebConfig | None = read_web_config(arguments.web_config_file) if arguments.web_config_file else None
-    inbox = build_inbox(config, arguments.storage_path)
+    inbox, servers = build_inbox(config, arguments.storage_path), list[uvicorn.Server]()
     limit = {"max_body_bytes": config.max_body_bytes}
     app = make_app(
         authenticator=Authenticator(web_config),
         put=inbox.put,
         ping=inbox.ping,
         ledger=cast("SqlLedger", LateLedger(partial(open_ledger, config, arguments.storage_path))),
+        follower=build_follower(config, arguments.storage_path),
         max_body_bytes=lambda: limit["max_body_bytes"],
+        is_ending=lambda: any(server.should_exit for server in servers),
     )
     _reload_on_hangup(arguments.config_file, limit)
     tls: dict[str, Any] = uvicorn_tls(web_config)
     host, _, port = arguments.listen_address.rpartition(":")
-    return uvicorn.Server(
+    server = uvicorn.Server(
         uvicorn.Config(
             app,
             host=host.strip("[]"),
@@ -74,6 +76,8 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
             **tls,
         )
     )
+    servers.append(server)
+    return server
 
 
 def _reload_on_hangup(file: Path, limit: dict[str, int]) -> None:

@@ -57,19 +57,6 @@ class One:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """`GET /api/v1/runs/{id}/output.txt`: what the playbook printed."""
-
-    ledger: SqlLedger
-    authenticator: Authenticator
-
-    async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
-        row = await run_in_threadpool(self.ledger.one, _listing("runs"), request.path_params["id"])
-        return Response(row["output"], media_type="text/plain; charset=utf-8")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """`GET /api/v1/audit/verify`: whether the chain holds, and where it breaks."""
 

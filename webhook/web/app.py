@@ -12,13 +12,15 @@ from starlette.routing import Route
 
 from webhook.errors import WebhookError
 from webhook.web.answers import error_answer
-from webhook.web.api import Listed, One, Output, Verified
+from webhook.web.api import Listed, One, Verified
 from webhook.web.auth import Authenticator
 from webhook.web.health import Ready, alive
+from webhook.web.live import Events, Output, RunAccount, Shown
 from webhook.web.receiver import Put, Receiver
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
+    from webhook.edge.store import RedisFollower
 
 RECEIVER_PATH = "/api/v1/alertmanager"
 
@@ -29,9 +31,12 @@ def make_app(
     put: Put,
     ping: Callable[[], Awaitable[None]],
     ledger: SqlLedger,
+    follower: RedisFollower,
     max_body_bytes: Callable[[], int],
+    is_ending: Callable[[], bool] = lambda: False,
 ) -> Starlette:
-    """The application over its dependencies."""
+    """The application over its dependencies; what would go on for ever ends when `is_ending`."""
+    account = RunAccount(ledger=ledger, follower=follower, is_ending=is_ending)
     ready = _endpoint(Ready(ping=ping))
     receiver = _endpoint(Receiver(authenticator=authenticator, put=put, max_body_bytes=max_body_bytes))
     app = Starlette(
@@ -42,7 +47,9 @@ def make_app(
             *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
             *(Route(path, ready) for path in ("/readyz", "/-/ready", "/startupz")),
             Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
-            Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(ledger=ledger, authenticator=authenticator))),
+            Route("/api/v1/runs/{id}/events", _endpoint(Events(authenticator=authenticator, account=account))),
+            Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(authenticator=authenticator, account=account))),
+            Route("/api/v1/runs/{id}", _endpoint(Shown(authenticator=authenticator, account=account))),
             *(route for kind in _KINDS for route in _listing(kind, ledger, authenticator)),
         ],
         exception_handlers={WebhookError: error_answer, 404: _no_route, 405: _no_method},

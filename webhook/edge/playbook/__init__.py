@@ -13,7 +13,6 @@ import re
 import select
 import shutil
 import socket
-import struct
 import sys
 import tempfile
 import time
@@ -22,6 +21,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
+from webhook.core.transcript import Passage
+from webhook.edge.playbook import frame
 from webhook.edge.playbook.server import Server
 from webhook.edge.playbook.text import trusted, unsafe
 from webhook.edge.playbook.tree import MARK, end_leftovers
@@ -38,6 +41,8 @@ ENVIRONMENT: Final = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "
 #: Whatever Ansible's --limit would read as more than the name of one host.
 _PATTERN = re.compile(r"^-|[\s,&!*~@?;{}$|]|^\[|\[.*\]$")
 
+_PASSAGE: Final = TypeAdapter(Passage)
+
 __all__ = ["MARK", "AnsibleRunner", "end_leftovers"]
 
 
@@ -52,8 +57,10 @@ class AnsibleRunner:
         self._environment = dict(os.environ if environment is None else environment)
         self._server = Server()
 
-    def run(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool]) -> PlaybookResult:
-        """The result of one run; blocks until its whole process tree is gone.
+    def run(
+        self, job: PlaybookJob, *, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
+    ) -> PlaybookResult:
+        """The result of one run; blocks until its whole process tree is gone. `hear` gets what it says, at once.
 
         Raises:
             ValueError: the target is not the plain name of one host.
@@ -63,7 +70,7 @@ class AnsibleRunner:
         self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._work_dir))
         try:
-            answer = self._perform(job, folder, is_cancelled)
+            answer = self._perform(job, folder, is_cancelled, hear)
         except OSError as error:
             answer = {"end": PlaybookEnd.FAILED, "reason": f"the playbook could not be started: {error}"}
         finally:
@@ -74,11 +81,13 @@ class AnsibleRunner:
         """End the server; runs that are under way end with it."""
         self._server.close()
 
-    def _perform(self, job: PlaybookJob, folder: Path, is_cancelled: Callable[[], bool]) -> dict[str, Any]:
+    def _perform(
+        self, job: PlaybookJob, folder: Path, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
+    ) -> dict[str, Any]:
         _write_private(folder, job)
         with self._server.fork() as connection:
-            _send(connection, self._order(job, folder))
-            if (answer := _wait(connection, is_cancelled)) is not None:
+            frame.send(connection, self._order(job, folder))
+            if (answer := _wait(connection, is_cancelled, hear)) is not None:
                 return answer
         # The run's process died before it could end what it had started.
         end_leftovers(job.run)
@@ -103,6 +112,7 @@ class AnsibleRunner:
                 # ansible-runner turns it off unless it is told otherwise.
                 "ANSIBLE_HOST_KEY_CHECKING": "True",
                 "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_DIFF_ALWAYS": "True",
                 "ANSIBLE_RETRY_FILES_ENABLED": "False",
                 "ANSIBLE_COLLECTIONS_PATH": self._environment.get(
                     "ANSIBLE_COLLECTIONS_PATH", f"{kept.get('HOME', '/root')}/.ansible/collections"
@@ -123,27 +133,30 @@ def _write_private(folder: Path, job: PlaybookJob) -> None:
         json.dump(content, extra_vars)
 
 
-def _wait(connection: socket.socket, is_cancelled: Callable[[], bool]) -> dict[str, Any] | None:
-    """What the run's process answers; None when it died without a word."""
-    received, told_at = bytearray(), 0.0
+def _wait(
+    connection: socket.socket, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
+) -> dict[str, Any] | None:
+    """What the run's process answers; None when it died without an answer."""
+    frames, told_at, asked_at = frame.Frames(), 0.0, time.monotonic()
     while True:
         readable, _, _ = select.select([connection], [], [], CANCEL_POLL_SECONDS)
         if readable:
-            chunk = connection.recv(1 << 16)
-            if not chunk:
-                return json.loads(received) if received else None
-            received += chunk
-        elif told_at and time.monotonic() - told_at > END_SECONDS:
+            piece = connection.recv(1 << 16)
+            for message in frames.feed(piece):
+                if "end" in message:
+                    return message
+                hear(_PASSAGE.validate_python(message["passage"]))
+            if not piece:
+                return None
+        if told_at and time.monotonic() - told_at > END_SECONDS:
             return None
-        elif not told_at and is_cancelled():
-            # Half of the connection closes: that is the sign to end everything.
-            connection.shutdown(socket.SHUT_WR)
-            told_at = time.monotonic()
-
-
-def _send(connection: socket.socket, order: Mapping[str, Any]) -> None:
-    content = json.dumps(order).encode()
-    connection.sendall(struct.pack("!I", len(content)) + content)
+        # By the clock: a playbook that never stops talking can be cancelled as well.
+        if not told_at and time.monotonic() - asked_at >= CANCEL_POLL_SECONDS:
+            if is_cancelled():
+                # Half of the connection closes: that is the sign to end everything.
+                connection.shutdown(socket.SHUT_WR)
+                told_at = time.monotonic()
+            asked_at = time.monotonic()
 
 
 def _result(answer: Mapping[str, Any]) -> PlaybookResult:
@@ -155,5 +168,4 @@ def _result(answer: Mapping[str, Any]) -> PlaybookResult:
         tasks=TaskCounts(**answer.get("tasks", {})),
         first_task_at=datetime.fromisoformat(first_task_at) if first_task_at else None,
         result=answer.get("result", {}),
-        output=answer.get("output", ""),
     )

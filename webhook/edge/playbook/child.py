@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import json
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -21,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from webhook.edge.playbook import frame
 from webhook.edge.playbook.tree import end_descendants
 from webhook.edge.playbook.verdict import Account
 
@@ -57,23 +56,15 @@ def _live(connection: socket.socket) -> None:
     except Exception as error:
         answer = {"end": "failed", "reason": f"the playbook could not be run: {type(error).__name__}: {error}"}
     with suppress(OSError):
-        connection.sendall(json.dumps(answer).encode())
+        frame.send(connection, answer)
 
 
 def _receive(connection: socket.socket) -> dict[str, Any]:
-    (length,) = struct.unpack("!I", _exactly(connection, 4))
-    found: dict[str, Any] = json.loads(_exactly(connection, length))
-    return found
-
-
-def _exactly(connection: socket.socket, length: int) -> bytes:
-    received = bytearray()
-    while len(received) < length:
-        chunk = connection.recv(length - len(received))
-        if not chunk:
-            raise ConnectionError("the worker is gone")
-        received += chunk
-    return bytes(received)
+    frames = frame.Frames()
+    while piece := connection.recv(1 << 16):
+        for order in frames.feed(piece):
+            return order
+    raise ConnectionError("the worker is gone")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,14 +97,16 @@ class _Run:
             "tasks": account.counts(),
             "first_task_at": account.first_task_at,
             "result": account.result,
-            "output": account.output.text,
         }
 
     def _play(self, account: Account) -> tuple[str, int | None]:
         from ansible_runner import interface
 
         def on_event(event: Mapping[str, Any]) -> bool:
-            account.take(event)
+            for passage in account.take(event):
+                # When the worker is gone, the watch ends everything.
+                with suppress(OSError):
+                    frame.send(self.connection, {"passage": passage})
             # False: it is not written to disk as well.
             return False
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from webhook.edge.playbook.output import Output
+from webhook.edge.playbook.output import DIFFS_LIMIT_CHARACTERS, diff_of, shown
 from webhook.edge.playbook.text import printable, printable_in
 
 RESULT_LIMIT_BYTES: Final = 16 * 1024
+TASK_NAME_LIMIT_CHARACTERS: Final = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,14 +27,24 @@ class Account:
     failure: str = ""
     result: Mapping[str, Any] = field(default_factory=dict)
     first_task_at: str | None = None
-    output: Output = field(default_factory=Output)
+    #: The first line that was printed, and the first that tells of an error.
+    first_line: str = ""
+    first_error: str = ""
+    diff_room: int = DIFFS_LIMIT_CHARACTERS
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Note what is of use in one of ansible-runner's events."""
-        kind, data = event.get("event"), event.get("event_data") or {}
-        self.output.add(str(event.get("stdout") or ""))
+    def take(self, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Note what is of use in one of ansible-runner's events; what it says to people, as passages."""
+        kind, data, at = event.get("event"), event.get("event_data") or {}, datetime.now(UTC).isoformat()
+        if text := shown(str(event.get("stdout") or "")):
+            self._look_for_errors(text)
+            yield {"at": at, "text": f"{text}\n"}
+        if status := _status(str(kind), data):
+            yield {"at": at, "task": self._task(status, data, at=at)}
+        self._note(str(kind), data, at=at)
+
+    def _note(self, kind: str, data: Mapping[str, Any], *, at: str) -> None:
         if kind == "playbook_on_task_start" and self.first_task_at is None:
-            self.first_task_at = datetime.now(UTC).isoformat()
+            self.first_task_at = at
         elif kind == "playbook_on_stats":
             self.stats.append(data)
             self._take_result((data.get("artifact_data") or {}).get("alertmend_result"))
@@ -43,10 +55,8 @@ class Account:
 
     def verdict(self, status: str, code: int | None) -> tuple[str, str]:
         """How the run ended, and why, for one that was not ended by us."""
-        if self.failure:
-            return "failed", self.failure
         if code != 0:
-            return "failed", self._why(status, code)
+            return "failed", self.failure or self._why(status, code)
         return self._proved()
 
     def counts(self) -> dict[str, int]:
@@ -71,10 +81,27 @@ class Account:
         return "ok", f"{counts['ok']} tasks ok, {counts['changed']} changed"
 
     def _why(self, status: str, code: int | None) -> str:
-        lines = [line for line in self.output.text.splitlines() if line.strip()]
-        errors = [line for line in lines if "ERROR" in line]
-        said = (errors or lines or [status])[0].strip()
+        said = self.first_error or self.first_line or status
         return f"ansible-playbook ended with status {code}: {said[:500]}"
+
+    def _look_for_errors(self, text: str) -> None:
+        lines = [line.strip() for line in text.splitlines() if line.strip()] if not self.first_error else []
+        self.first_line = self.first_line or (lines[0] if lines else "")
+        self.first_error = self.first_error or next((line for line in lines if "ERROR" in line), "")
+
+    def _task(self, status: str, data: Mapping[str, Any], *, at: str) -> dict[str, Any]:
+        diff = diff_of(_res(data))[: self.diff_room]
+        self.diff_room -= len(diff)
+        return {
+            "name": printable(str(data.get("task") or "")[:TASK_NAME_LIMIT_CHARACTERS]),
+            "host": printable(str(data.get("host") or "")[:TASK_NAME_LIMIT_CHARACTERS]),
+            "status": status,
+            "ignored": bool(data.get("ignore_errors")),
+            "started_at": _time(data.get("start")) or at,
+            "duration_seconds": _seconds(data.get("duration")),
+            "words": _words(_res(data)) if status in ("failed", "unreachable") else "",
+            "diff": diff,
+        }
 
     def _take_result(self, value: object) -> None:
         if isinstance(value, dict) and len(json.dumps(value)) <= RESULT_LIMIT_BYTES:
@@ -82,8 +109,37 @@ class Account:
 
 
 def _failure(kind: str, data: Mapping[str, Any]) -> str:
-    result = data.get("res") or {}
-    message = result.get("msg") or result.get("stderr") or result.get("module_stderr") or result.get("reason") or ""
     verb = "could not be reached" if kind == "runner_on_unreachable" else "failed"
     task = printable(str(data.get("task") or "a task"))[:200]
-    return f"task {task!r} {verb} on {printable(str(data.get('host')))[:100]}: {printable(str(message))[:1000].strip()}"
+    return f"task {task!r} {verb} on {printable(str(data.get('host')))[:100]}: {_words(_res(data))}"
+
+
+def _words(result: Mapping[str, Any]) -> str:
+    message = result.get("msg") or result.get("stderr") or result.get("module_stderr") or result.get("reason") or ""
+    return shown(str(message), limit=1000).strip()
+
+
+def _status(kind: str, data: Mapping[str, Any]) -> str:
+    """What became of a task; empty for an event that does not tell."""
+    if kind == "runner_on_ok":
+        return "changed" if _res(data).get("changed") else "ok"
+    ends = {"runner_on_failed": "failed", "runner_on_skipped": "skipped", "runner_on_unreachable": "unreachable"}
+    return ends.get(kind, "")
+
+
+def _res(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    result = data.get("res")
+    return result if isinstance(result, dict) else {}
+
+
+def _seconds(value: object) -> float:
+    return value if isinstance(value, float) and math.isfinite(value) else 0.0
+
+
+def _time(text: object) -> str | None:
+    """A time as Ansible gives it, which is UTC and sometimes does not say so."""
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()

@@ -28,6 +28,9 @@ from webhook.core.state import (
     TargetState,
     pair_due,
 )
+from webhook.core.transcript import Passage, Position, Told
+from webhook.edge.store import live
+from webhook.edge.store.follower import RedisFollower
 from webhook.edge.store.inbox import RedisInbox
 from webhook.edge.store.keys import (
     ARRIVALS,
@@ -49,7 +52,7 @@ from webhook.edge.store.keys import (
 from webhook.errors import Unavailable
 from webhook.ports import Batch, Doorbell, Envelope, Errand
 
-__all__ = ["RedisInbox", "RedisStore"]
+__all__ = ["RedisFollower", "RedisInbox", "RedisStore"]
 
 #: A resolved alert is remembered this long, to know late copies of its firing; a finished run, to answer its doorbells.
 FORGET_AFTER = timedelta(hours=1)
@@ -190,6 +193,16 @@ class RedisStore:
         with _answering():
             self.client.zrem(DUE, due)
 
+    def tell(self, run: str, events: Sequence[Told], *, left_out: Sequence[Position]) -> None:
+        """Let those who follow a run hear events, and late comers no more of those that are left out."""
+        with _answering():
+            live.tell(self.client, run, events, left_out)
+
+    def told(self, run: str) -> tuple[Passage, ...]:
+        """What a run's playbook said, as far as it was told."""
+        with _answering():
+            return live.told(self.client, run)
+
     def renew(self, runs: Sequence[str], *, owner: str, lease: timedelta) -> None:
         """Say that the runs' worker lives."""
         with _answering(), self.client.pipeline(transaction=False) as pipe:
@@ -245,6 +258,7 @@ def _records(draft: Draft) -> Iterator[Command]:
             case "run":
                 run = draft.runs[str(name)]
                 yield _set(run_key(run.id), _RUN.dump_json(run), forget=run.outcome is not None)
+                yield from live.announce(run, forget_after_seconds=int(FORGET_AFTER.total_seconds()))
             case _:
                 yield _set(EVERYTHING, _ACTIVITY.dump_json(draft.everything))
 

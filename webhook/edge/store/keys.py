@@ -49,6 +49,11 @@ def lease_key(run: str) -> str:
     return f"{PREFIX}lease:{run}"
 
 
+def live_key(run: str) -> str:
+    """Stream: the events of a run."""
+    return f"{PREFIX}live:{run}"
+
+
 def line_key(line: str) -> str:
     """Sorted set: pairs that wait in a line, by the time their incident opened."""
     return f"{PREFIX}line:{line}"
