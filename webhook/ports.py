@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -189,6 +190,26 @@ class Store(Protocol):
 
     def without_lease(self, runs: Sequence[str]) -> list[str]:
         """The runs whose worker has not been heard of for the length of a lease."""
+        ...
+
+
+class Follower(Protocol):
+    """Hears what runs say, for all who follow them in one process; raises `Unavailable` when it cannot."""
+
+    async def since(self, run: str, after: Position) -> list[Told]:
+        """The next events of a run after a position; none when nothing came yet."""
+        ...
+
+    async def said(self, run: str) -> tuple[Passage, ...]:
+        """What a run's playbook said so far."""
+        ...
+
+    def follow(self, run: str, after: Position) -> AbstractAsyncContextManager[None]:
+        """Listen to a run, from a position on, for as long as this lasts."""
+        ...
+
+    async def news(self, run: str, after: Position, *, timeout_seconds: float) -> bool:
+        """Whether something was told of a run that is followed, after a position, before the time was over."""
         ...
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -167,6 +169,33 @@ class MemoryStore:
 
     def without_lease(self, runs: Sequence[str]) -> list[str]:
         return [run for run in runs if run not in self.leases]
+
+
+@dataclass
+class MemoryFollower:
+    """Hears what the store in memory is told."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+
+    async def since(self, run: str, after: Position) -> list[Told]:
+        stream = self.store.streams.get(run, MemoryStream())
+        return [told for told in stream.events.values() if told.position > after]
+
+    async def said(self, run: str) -> tuple[Passage, ...]:
+        return self.store.told(run)
+
+    @asynccontextmanager
+    async def follow(self, run: str, after: Position) -> AsyncIterator[None]:
+        yield
+
+    async def news(self, run: str, after: Position, *, timeout_seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not await self.since(run, after):
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            return False
+        return True
 
 
 @dataclass

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from tests.flow.twin import MemoryFollower
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import WebConfig
@@ -65,6 +66,11 @@ def inbox() -> Inbox:
     return Inbox()
 
 
+@pytest.fixture
+def follower() -> MemoryFollower:
+    return MemoryFollower()
+
+
 @pytest.fixture(scope="session")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
     """A ledger that is only read from; tests fill one of their own."""
@@ -75,7 +81,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
 
 
 @pytest.fixture
-def client_with(inbox: Inbox, ledger: SqlLedger) -> Callable[[WebConfig | None], Client]:
+def client_with(inbox: Inbox, ledger: SqlLedger, follower: MemoryFollower) -> Callable[[WebConfig | None], Client]:
     """A client of the application with a web.config.file."""
 
     def build(web_config: WebConfig | None) -> Client:
@@ -84,6 +90,7 @@ def client_with(inbox: Inbox, ledger: SqlLedger) -> Callable[[WebConfig | None],
             put=inbox.put,
             ping=inbox.ping,
             ledger=ledger,
+            follower=follower,
             max_body_bytes=lambda: LIMIT_BYTES,
         )
         return Client(app)
@@ -105,6 +112,7 @@ def client_over(inbox: Inbox) -> Iterator[Callable[[str], Client]]:
                 put=inbox.put,
                 ping=inbox.ping,
                 ledger=ledger,
+                follower=MemoryFollower(),
                 max_body_bytes=lambda: LIMIT_BYTES,
             )
         )

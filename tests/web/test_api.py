@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.web.conftest import Client
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.incident import Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState
+from webhook.core.transcript import Passage
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import Role, WebConfig
@@ -68,7 +69,8 @@ def batch(number: int) -> Batch:
     columns: dict[str, Any] = {"incident": done.incident, "run": done.id, "rule": done.rule, "target": done.target}
     event = AuditEvent(at=at, event=Event.RUN_FINISHED, outcome=done.outcome, body={"n": number}, **columns)
     record = IncidentRecord(incident=incident(number), decision=DECISION)
-    return Batch(id=str(number), at=at, events=(event,), incidents=(record,), runs=(done,), outputs={done.id: "PLAY\n"})
+    said = {done.id: (Passage(at=at, text="PLAY\n", number=1),)}
+    return Batch(id=str(number), at=at, events=(event,), incidents=(record,), runs=(done,), transcripts=said)
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +255,7 @@ def test_an_id_that_nothing_has_is_a_404_whatever_it_looks_like(client: Client, 
     assert len(answer.json()["error"]) < 300
     if kind == "runs":
         assert client.get(f"/api/v1/runs/{id}/output.txt").status_code == 404
+        assert client.get(f"/api/v1/runs/{id}/events").status_code == 404
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -281,6 +284,7 @@ PATHS = [
     *KINDS,
     *(f"{kind}/1" for kind in KINDS),
     "runs/run4/output.txt",
+    "runs/run4/events",
     "audit/verify",
 ]
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from webhook.errors import WebhookError
+from webhook.ports import Follower
 from webhook.web.answers import error_answer
 from webhook.web.api import Listed, One, Verified
 from webhook.web.auth import Authenticator
@@ -20,7 +21,6 @@ from webhook.web.receiver import Put, Receiver
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
-    from webhook.edge.store import RedisFollower
 
 RECEIVER_PATH = "/api/v1/alertmanager"
 
@@ -31,7 +31,7 @@ def make_app(
     put: Put,
     ping: Callable[[], Awaitable[None]],
     ledger: SqlLedger,
-    follower: RedisFollower,
+    follower: Follower,
     max_body_bytes: Callable[[], int],
     is_ending: Callable[[], bool] = lambda: False,
 ) -> Starlette:
@@ -49,6 +49,7 @@ def make_app(
             Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/runs/{id}/events", _endpoint(Events(authenticator=authenticator, account=account))),
             Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(authenticator=authenticator, account=account))),
+            # Before the one of all kinds: a run that goes has more to say than its record.
             Route("/api/v1/runs/{id}", _endpoint(Shown(authenticator=authenticator, account=account))),
             *(route for kind in _KINDS for route in _listing(kind, ledger, authenticator)),
         ],

@@ -29,11 +29,11 @@ from webhook.core.transcript import (
 )
 from webhook.edge.webconfig import Role
 from webhook.errors import NotFound, PayloadError, Unavailable
+from webhook.ports import Follower
 from webhook.web.auth import Authenticator
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
-    from webhook.edge.store import RedisFollower
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class RunAccount:
     """What is known of runs: from the record, and from the run itself while it goes."""
 
     ledger: SqlLedger
-    follower: RedisFollower
+    follower: Follower
     is_ending: Callable[[], bool]
 
     async def passages(self, id: str, run: Run | None) -> tuple[Passage, ...]:
@@ -61,14 +61,19 @@ class RunAccount:
         Raises:
             NotFound: nobody knows of the run.
         """
-        from webhook.edge.store.live import passages_of
-
         if _has_ended(run):
             return await run_in_threadpool(self.ledger.transcript, id)
-        told = await self.follower.all(id)
-        if run is None and not told:
+        await self.expect(id, run)
+        return await self.follower.said(id)
+
+    async def expect(self, id: str, run: Run | None) -> None:
+        """Nothing, for a run that is on the record or is about to be.
+
+        Raises:
+            NotFound: nobody knows of it.
+        """
+        if run is None and not await self.follower.since(id, BEGINNING):
             raise NotFound(f"there is no run {id[:80]!r}")
-        return passages_of(told)
 
     async def run(self, id: str) -> Run | None:
         """The run on the record."""
@@ -158,8 +163,7 @@ class Events:
             # Told to someone who has it all, this ends a browser's asking again.
             rest = _rest(ended, after)
             return EventStream(_once(_lines(rest, after))) if rest else Response(status_code=204)
-        if not await self.account.follower.since(id, BEGINNING) and await self.account.run(id) is None:
-            raise NotFound(f"there is no run {id[:80]!r}")
+        await self.account.expect(id, await self.account.run(id))
         if self.followers >= MAX_FOLLOWERS:
             raise Unavailable("following runs", f"{MAX_FOLLOWERS} follow already; try again")
         return EventStream(self._follow(id, after))

@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from webhook.core.transcript import BEGINNING, Position, Told
+from webhook.core.transcript import BEGINNING, Passage, Position, Told
 from webhook.edge.store.keys import live_key
-from webhook.edge.store.live import PAGE, event_of
+from webhook.edge.store.live import PAGE, event_of, passages_of
 from webhook.errors import Unavailable
 
 log = structlog.get_logger()
@@ -74,8 +74,8 @@ class RedisFollower:
             raise Unavailable("Redis", str(error)) from error
         return [event_of(entry) for entry in entries]
 
-    async def all(self, run: str) -> list[Told]:
-        """What was told of a run so far; none for a run that nobody heard of.
+    async def said(self, run: str) -> tuple[Passage, ...]:
+        """What a run's playbook said so far.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -83,7 +83,7 @@ class RedisFollower:
         found: list[Told] = []
         while page := await self.since(run, found[-1].position if found else BEGINNING):
             found += page
-        return found
+        return passages_of(found)
 
     @asynccontextmanager
     async def follow(self, run: str, after: Position) -> AsyncIterator[None]:
