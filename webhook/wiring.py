@@ -25,6 +25,7 @@ from webhook.edge.argspec import ArgumentSpecs
 from webhook.edge.configfile import Config, inventory_path, read_config
 from webhook.edge.inventory import read_inventory
 from webhook.edge.valkey import EmbeddedValkey
+from webhook.edge.webconfig import read_web_config
 from webhook.errors import ConfigError, Problem
 from webhook.execution import Execution, Workshop
 from webhook.intake import Intake
@@ -250,8 +251,8 @@ def build_follower(config: Config, storage: Path) -> Any:
     return RedisFollower(connect_async(redis_url(config, storage)))
 
 
-def prepare(site: Site) -> Config:
-    """The configuration, once it is known to be sound and the database's schema is up to date.
+def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
+    """The configuration, once all files are known to be sound and the database's schema is up to date.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -260,6 +261,8 @@ def prepare(site: Site) -> Config:
     from webhook.edge.migration import migrate
 
     config = Current.of(site.config_file).config
+    if web_config_file is not None:
+        read_web_config(web_config_file)
     site.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
     migrate(open_ledger(config, site.storage).engine)
     return config

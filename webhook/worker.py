@@ -43,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     site = Site(config_file=arguments.config_file, storage=arguments.storage_path)
     try:
         if arguments.role == "prepare":
-            print("embedded" if prepare(site).redis_url is None else "configured")
+            config = prepare(site, web_config_file=arguments.web_config_file)
+            print("embedded" if config.redis_url is None else "configured")
             return 0
         return _serve(build_worker(site), role=arguments.role, grace_seconds=arguments.grace_seconds)
     except ConfigError as error:
@@ -59,6 +60,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("role", choices=("prepare", "intake", "runs"))
     parser.add_argument("--config.file", dest="config_file", type=Path, required=True)
     parser.add_argument("--storage.path", dest="storage_path", type=Path, required=True)
+    parser.add_argument("--web.config.file", dest="web_config_file", type=Path, help="Looked at by prepare only.")
     parser.add_argument("--grace", dest="grace_seconds", type=float, default=30.0)
     parser.add_argument("--log.format", dest="log_format", default="logfmt")
     parser.add_argument("--log.level", dest="log_level", default="info")

@@ -124,13 +124,16 @@ def test_a_hangup_takes_over_good_rules_and_keeps_the_old_ones_for_bad(processes
     alertmend = Alertmend(processes)
     process = alertmend.start()
     rules = (alertmend.folder / "rules/rules.yml").read_text()
+    # Given workers that have read the rules: the server is ready before they are
+    httpx.post(alertmend.receiver, json=notification(firing("web3"))).raise_for_status()
+    until(alertmend.finished, "the rule works")
     # When the file is broken, the old rules stay
     alertmend.write("rules/rules.yml", rules.replace("playbook:", "playbok:"))
     process.send_signal(signal.SIGHUP)
     log = processes.folder / "alertmend.log"
     until(lambda: "did you mean 'playbook'" in log.read_text(), "the problem is told")
     httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
-    until(alertmend.finished, "the old rule still works")
+    until(lambda: len(alertmend.finished()) == 2, "the old rule still works")
     # When it is mended and renamed, the new rule counts, and that is on the record
     alertmend.write("rules/rules.yml", rules.replace("name: mark", "name: renamed"))
     process.send_signal(signal.SIGHUP)

@@ -6,6 +6,7 @@ import fcntl
 import ipaddress
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -202,13 +203,18 @@ def serve(
     storage_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}"]
     shared += [f"--log.format={log_format}", f"--log.level={log_level}"]
+    web_config = [f"--web.config.file={web_config_file}"] if web_config_file else []
     with _only_one(storage_path):
-        wants_valkey = _prepare(shared)
+        if role != "worker":
+            _refuse_taken(listen_address)
+        wants_valkey = _prepare([*shared, *web_config])
         valkey = EmbeddedValkey(storage=storage_path) if wants_valkey else None
         if valkey is not None and not valkey.start():
             log.info("adopted a Valkey that was left running", action="start")
         try:
-            roles: list[Role | ValkeyRole] = list(_roles(role, shared, listen_address, web_config_file, grace_seconds))
+            roles: list[Role | ValkeyRole] = list(
+                _roles(role, shared, [f"--web.listen-address={listen_address}", *web_config], grace_seconds)
+            )
             if valkey is not None:
                 roles.insert(0, ValkeyRole(valkey=valkey))
             status = Supervisor(roles=roles, grace_seconds=grace_seconds, config_file=config_file).run()
@@ -218,11 +224,8 @@ def serve(
     sys.exit(status)
 
 
-def _roles(
-    role: str, shared: Sequence[str], listen_address: str, web_config_file: Path | None, grace_seconds: float
-) -> list[Role]:
-    web = [sys.executable, "-m", "webhook.web", *shared, f"--web.listen-address={listen_address}"]
-    web += [f"--web.config.file={web_config_file}"] if web_config_file else []
+def _roles(role: str, shared: Sequence[str], web_settings: Sequence[str], grace_seconds: float) -> list[Role]:
+    web = [sys.executable, "-m", "webhook.web", *shared, *web_settings]
     worker = [sys.executable, "-m", "webhook.worker"]
     roles = []
     if role in ("all", "web"):
@@ -254,6 +257,17 @@ def _check_address(address: str, *, is_protected: bool, insecure: bool) -> None:
             f"without --web.config.file anyone who reaches {address} could have playbooks run. Listen on 127.0.0.1,"
             " give a --web.config.file with users and tokens, or say --web.insecure if something else protects it."
         )
+
+
+def _refuse_taken(address: str) -> None:
+    # Said once, here: the web process would only die of it, again and again.
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if "[" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), int(port)), family=family).close()
+    except OSError as error:
+        words = str(error.strerror).partition(" (")[0].lower()
+        raise click.UsageError(f"cannot listen on {address}: {words}") from None
 
 
 def _is_loopback(host: str) -> bool:
