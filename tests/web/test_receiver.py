@@ -194,6 +194,15 @@ def test_a_viewer_is_known_and_may_not_deliver(client_with: Any, inbox: Inbox) -
     assert inbox.taken == {}
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9480", "null"])
+def test_no_page_in_a_browser_can_deliver_from_where_the_browser_is(client: Client, inbox: Inbox, origin: str) -> None:
+    # What fetch(…, {mode: "no-cors"}) sends without asking first: on loopback there may be no credentials to lack.
+    headers = {"Origin": origin, "Content-Type": "text/plain"}
+    answer = client.post(PATH, content=json.dumps(body(ALERT)), headers=headers)
+    assert (answer.status_code, inbox.taken) == (403, {})
+    assert "browser" in answer.json()["error"]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Never 3xx, never 429
 

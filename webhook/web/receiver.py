@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from webhook.edge.payload import check_size, count_alerts
 from webhook.edge.webconfig import Role
+from webhook.errors import AccessDenied
 from webhook.ports import Envelope
 from webhook.web.auth import Authenticator
 from webhook.wiring import new_id, now
@@ -33,15 +34,22 @@ class Receiver:
         """202 once the notification lies in the inbox.
 
         Raises:
-            AccessDenied: the sender may not deliver.
+            AccessDenied: the sender may not deliver, or is a browser.
             PayloadError: no retry can mend the body.
             Unavailable: it could not be stored; Alertmanager tries again.
         """
+        _refuse_browser(request)
         sender = await self.authenticator.allow(request.headers.get("authorization"), Role.RECEIVER)
         body = await _body(request, limit=self.max_body_bytes())
         alerts, id = count_alerts(body), new_id()
         await self.put(id, Envelope(received_at=now(), sender=sender.name, body=body.decode()))
         return JSONResponse({"notification": id, "alerts": alerts}, status_code=202)
+
+
+def _refuse_browser(request: Request) -> None:
+    # Any page on the web can have a browser post here, from where the browser is and with what it knows. It says so.
+    if "origin" in request.headers:
+        raise AccessDenied("a browser may not deliver notifications; Alertmanager sends no Origin header")
 
 
 async def _body(request: Request, *, limit: int) -> bytes:
