@@ -97,6 +97,8 @@ class PlaybookJob:
     #: Becomes the variable `alertmend`; every string below it is a stranger's.
     alertmend: Mapping[str, object]
     timeout: timedelta
+    #: Regular expressions; what they match is taken out of all that the playbook says before it leaves the run.
+    redact: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

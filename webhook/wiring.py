@@ -193,7 +193,8 @@ def build_worker(site: Site) -> Services:
     Raises:
         ConfigError: with every problem.
     """
-    from webhook.edge.playbook import AnsibleRunner, end_leftovers
+    from webhook.edge.playbook.runner import AnsibleRunner
+    from webhook.edge.playbook.tree import end_leftovers
     from webhook.edge.probe import WorldProber
     from webhook.edge.queue import make_app, make_message
     from webhook.edge.store import RedisStore

@@ -9,110 +9,28 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from webhook.core.incident import TaskResult
+from tests.edge.playbook_site import ANSIBLE, MARK, Site, marked, until
 from webhook.core.rule import Untrusted
-from webhook.core.transcript import Passage, Transcript, text_of
-from webhook.edge.playbook import MARK, AnsibleRunner, end_leftovers
+from webhook.core.transcript import Passage
+from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.text import unsafe
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
-
-ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
-LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
-
-
-@dataclass
-class Site:
-    """Two hosts, each of which is a folder on this machine."""
-
-    folder: Path
-    runner: AnsibleRunner
-    runs: int = 0
-    playbooks: dict[str, Path] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        hosts = {name: {"home": str(self.home(name))} for name in ("web1", "web2")}
-        for name in hosts:
-            self.home(name).mkdir()
-        self.inventory.write_text(json.dumps({"all": {"vars": LOCAL, "hosts": hosts}}))
-
-    @property
-    def inventory(self) -> Path:
-        return self.folder / "inventory.yml"
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
-
-    def home(self, host: str) -> Path:
-        return self.folder / host
-
-    def job(self, tasks: list[dict[str, Any]], *, hosts: str = "all", seconds: float = 60, **given: Any) -> PlaybookJob:
-        self.runs += 1
-        playbook = self.folder / f"play{self.runs}.yml"
-        playbook.write_text(json.dumps([{"hosts": hosts, "gather_facts": False, "tasks": tasks}]))
-        return PlaybookJob(
-            run=f"run{os.getpid()}x{self.runs}x{time.time_ns()}",
-            playbook=playbook,
-            inventory=self.inventory,
-            target=given.pop("target", "web1"),
-            variables=given.pop("variables", {}),
-            alertmend=given,
-            timeout=timedelta(seconds=seconds),
-        )
-
-    def run(self, tasks: list[dict[str, Any]], **given: Any) -> PlaybookResult:
-        return self.play(self.job(tasks, **given))
-
-    def play(self, job: PlaybookJob, *, is_cancelled: Callable[[], bool] = lambda: False) -> PlaybookResult:
-        self.said = Transcript()
-        return self.runner.run(job, is_cancelled=is_cancelled, hear=self.said.add)
-
-    @property
-    def output(self) -> str:
-        """What the latest run printed."""
-        return text_of(self.said.passages)
-
-    @property
-    def tasks(self) -> list[TaskResult]:
-        """What became of the tasks of the latest run."""
-        return [passage.task for passage in self.said.passages if passage.task]
+from webhook.edge.playbook.tree import end_leftovers
+from webhook.ports import PlaybookEnd, PlaybookResult
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    found = Site(tmp_path, AnsibleRunner(work_dir=tmp_path / "work", environment={**os.environ, "SECRET": "s3cr3t"}))
+    environment = {**os.environ, "SECRET": "s3cr3t"}
+    found = Site(tmp_path, AnsibleRunner(work_dir=tmp_path / "storage/work", environment=environment))
     yield found
     found.runner.close()
-
-
-def marked(run: str) -> list[str]:
-    """The command lines of the processes that belong to a run."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environment, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if f"{MARK}={run}".encode() in environment.split(b"\0"):
-            found.append(command.replace(b"\0", b" ").decode())
-    return found
-
-
-def until(question: Any, seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := question():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError("waited in vain")
 
 
 TOUCH = {"ansible.builtin.copy": {"dest": "{{ home }}/touched", "content": "x", "mode": "0600"}}
@@ -187,7 +105,7 @@ WORKER = """
 import sys, threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from webhook.edge.playbook import AnsibleRunner
+from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.ports import PlaybookJob
 run, playbook, inventory, work = sys.argv[1:]
 job = PlaybookJob(run=run, playbook=Path(playbook), inventory=Path(inventory), target="web1", variables={},

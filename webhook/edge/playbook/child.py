@@ -6,9 +6,9 @@ other end closes, be it that the run is cancelled or that the worker died, every
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -16,23 +16,29 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from webhook.edge.playbook import frame
-from webhook.edge.playbook.tree import end_descendants
+from ansible_runner import interface
+
+from webhook.core.redaction import Redaction
+from webhook.edge.playbook import frame, terminal
+from webhook.edge.playbook.folder import hold, remove_litter
+from webhook.edge.playbook.tree import adopt_orphans, children, end_descendants, end_orphans
 from webhook.edge.playbook.verdict import Account
 
-_PR_SET_CHILD_SUBREAPER: Final = 36
-#: ansible-runner looks up this often; its default of 5 s would be the least that a run takes to end.
-POLL_SECONDS: Final = 1
+#: ansible-runner looks up every second: its 5 would be the least that a run takes to end. And what Ansible prints is
+#: not to lie on the disk, as it comes and of any length.
+SETTINGS: Final = {"pexpect_timeout": 1, "suppress_ansible_output": True, "suppress_output_file": True}
 
 
 def serve(control: socket.socket) -> None:
     """Fork a process for each connection that comes over `control`, until that closes."""
-    import ansible_runner  # noqa: F401 - imported once, for all that is forked
-
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    terminal.install()
+    runs = _Runs()
+    adopt_orphans()
+    signal.signal(signal.SIGCHLD, lambda number, frame: runs.bury())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
@@ -41,18 +47,51 @@ def serve(control: socket.socket) -> None:
         if not data:
             return
         with socket.socket(fileno=descriptors[0]) as connection:
-            if os.fork() == 0:
+            if runs.fork() == 0:
                 control.close()
                 _live(connection)
                 os._exit(0)
 
 
+@dataclass(slots=True)
+class _Runs:
+    """The processes of the runs that are under way, as the server knows them."""
+
+    alive: set[int] = field(default_factory=set)
+    #: Orphans of runs that came to a normal end: a kept SSH connection, say.
+    spared: set[int] = field(default_factory=set)
+
+    def fork(self) -> int:
+        """As `os.fork`; the child is a run's."""
+        # Until it is known as a run, an end elsewhere would take it for an orphan.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        if pid := os.fork():
+            self.alive.add(pid)
+        else:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        return pid
+
+    def bury(self) -> None:
+        """Take note of who died. A run that was killed leaves orphans, and they come to us: they are ended."""
+        with suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                pid, status = found
+                self.spared.discard(pid)
+                if pid in self.alive:
+                    self.alive.discard(pid)
+                    if os.WIFSIGNALED(status):
+                        end_orphans(but=lambda: self.alive | self.spared)
+                    self.spared.update(set(children()) - self.alive)
+
+
 def _live(connection: socket.socket) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     try:
-        answer = _Run(connection=connection, order=_receive(connection)).perform()
+        order = _receive(connection)
+        hold(Path(order["folder"]))
+        answer = _Run(connection=connection, order=order).perform()
     except Exception as error:
         answer = {"end": "failed", "reason": f"the playbook could not be run: {type(error).__name__}: {error}"}
     with suppress(OSError):
@@ -76,6 +115,7 @@ class _Run:
     #: Why it was ended: `timeout` or `cancelled`; empty while it was not.
     ended: str = ""
     is_over: bool = False
+    killed: set[int] = field(default_factory=set)
 
     def perform(self) -> dict[str, Any]:
         """The answer to the order."""
@@ -83,12 +123,20 @@ class _Run:
         os.environ.clear()
         os.environ.update(self.order["environment"])
         os.chdir(self.order["folder"])
-        threading.Thread(target=self._watch, daemon=True).start()
-        account = Account(target=self.order["target"], playbook=self.order["playbook"])
+        watch = threading.Thread(target=self._watch, daemon=True)
+        watch.start()
+        account = Account(
+            target=self.order["target"],
+            playbook=self.order["playbook"],
+            redaction=Redaction(tuple(self.order["redact"])),
+        )
         status, code = self._play(account)
         self.is_over = True
         if self.ended:
-            end_descendants()
+            watch.join()
+            remove_litter(self.killed | end_descendants())
+        # Here as well as in the worker, which may be dead.
+        shutil.rmtree(self.order["folder"], ignore_errors=True)
         end, reason = self._ended() if self.ended else account.verdict(status, code)
         return {
             "end": end,
@@ -100,8 +148,6 @@ class _Run:
         }
 
     def _play(self, account: Account) -> tuple[str, int | None]:
-        from ansible_runner import interface
-
         def on_event(event: Mapping[str, Any]) -> bool:
             for passage in account.take(event):
                 # When the worker is gone, the watch ends everything.
@@ -118,7 +164,7 @@ class _Run:
                 inventory=self.order["inventory"],
                 limit=self.order["target"],
                 quiet=True,
-                settings={"pexpect_timeout": POLL_SECONDS, "suppress_ansible_output": True},
+                settings=SETTINGS,
                 event_handler=on_event,
                 # Without one, ansible-runner takes over the process's signals.
                 cancel_callback=lambda: bool(self.ended),
@@ -139,7 +185,7 @@ class _Run:
             reason = "cancelled"
         while not self.is_over:
             self.ended = self.ended or reason
-            end_descendants()
+            self.killed |= end_descendants()
             time.sleep(0.02)
 
     def _ended(self) -> tuple[str, str]:

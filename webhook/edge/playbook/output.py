@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from webhook.edge.playbook.text import printable
+from webhook.edge.playbook.terminal import KEPT, MARGIN, SEAM
 
 #: Of what is printed at once this much is kept, half of it from the beginning and half from the end.
 TEXT_LIMIT_CHARACTERS: Final = 64 * 1024
 #: Of what one task changed, and of what all tasks of a run changed.
 DIFF_LIMIT_CHARACTERS: Final = 8 * 1024
 DIFFS_LIMIT_CHARACTERS: Final = 64 * 1024
+_LEFT_OUT: Final = "\n… [left out by alertmend] …\n"
 #: Of a file before and after, so much is compared: comparing takes time with the square of the lines.
 _COMPARED_LINES: Final = 1000
 _COMPARED_CHARACTERS: Final = 256 * 1024
 
 
-def shown(text: str, *, limit: int = TEXT_LIMIT_CHARACTERS) -> str:
-    """Head and tail of a text, without escapes and control characters."""
-    if len(text) > limit:
-        # It is cut before it is cleaned, or a task that prints a gigabyte would cost a second one.
-        half = limit // 2
-        text = f"{text[:half]}\n… [{len(text) - 2 * half} characters left out by alertmend] …\n{text[-half:]}"
-    return printable(text)
+def shown(text: str, *, tidy: Callable[[str], str], limit: int = TEXT_LIMIT_CHARACTERS) -> str:
+    """Head and tail of a text, each tidied."""
+    head, seam, tail = text.partition(SEAM)
+    if not seam and len(text) > limit + 2 * MARGIN:
+        head, seam, tail = text, SEAM, text
+    if not seam:
+        return _cut(tidy(text), limit)
+    # It is cut before it is tidied, or a task that prints a gigabyte would cost a second one: with a margin, which goes
+    # afterwards. Whatever the cut went through, and may not have been known for what it is, is no longer in it.
+    size = min(limit // 2, KEPT) + MARGIN
+    return f"{tidy(head[:size])[:-MARGIN]}{_LEFT_OUT}{tidy(tail[-size:])[MARGIN:]}"
 
 
-def diff_of(result: Mapping[str, Any]) -> str:
+def diff_of(result: Mapping[str, Any], *, tidy: Callable[[str], str]) -> str:
     """What a task says that it changed, the items of its loop included."""
     items = result.get("results")
     found = [result, *(item for item in items if isinstance(item, dict))] if isinstance(items, list) else [result]
     texts = [text for item in found for text in _diffs(item.get("diff"))]
-    return shown("\n".join(texts), limit=DIFF_LIMIT_CHARACTERS)
+    return shown("\n".join(texts), tidy=tidy, limit=DIFF_LIMIT_CHARACTERS)
+
+
+def _cut(text: str, limit: int) -> str:
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]}{_LEFT_OUT}{text[-half:]}"
 
 
 def _diffs(diff: Any) -> Iterator[str]:

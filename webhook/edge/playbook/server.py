@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +19,8 @@ END_SECONDS: Final = 10.0
 class Server:
     """Started for the first run, ended when this end of its socket closes."""
 
+    #: All of it that the server, and so any process that it forks, ever sees.
+    environment: Mapping[str, str]
     lock: threading.Lock = field(default_factory=threading.Lock)
     control: socket.socket | None = None
     process: subprocess.Popen[bytes] | None = None
@@ -49,7 +52,11 @@ class Server:
         with theirs:
             command = [sys.executable, "-m", "webhook.edge.playbook.child", str(theirs.fileno())]
             self.process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                env=self.environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         return self.control
 

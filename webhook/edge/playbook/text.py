@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from webhook.core.rule import Untrusted
@@ -45,13 +45,13 @@ def printable(text: str) -> str:
     return visible(_ESCAPES.sub("", text.replace("\r\n", "\n")))
 
 
-def printable_in(value: Any) -> Any:
-    """A JSON value with every text in it `printable`."""
+def tidy_in(value: Any, tidy: Callable[[str], str]) -> Any:
+    """A JSON value with every text in it tidied."""
     if isinstance(value, str):
-        return printable(value)
+        return tidy(value)
     if isinstance(value, dict):
-        return {printable(str(name)): printable_in(item) for name, item in value.items()}
+        return {tidy(str(name)): tidy_in(item, tidy) for name, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         # JSON has no word for it.
         return str(value)
-    return [printable_in(item) for item in value] if isinstance(value, list) else value
+    return [tidy_in(item, tidy) for item in value] if isinstance(value, list) else value

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+_PR_SET_CHILD_SUBREAPER: Final = 36
 #: Marks every process of a run, wherever it went.
 MARK: Final = "ALERTMEND_RUN"
 #: How long processes are sent signals before we give up on them.
@@ -18,15 +20,30 @@ END_SECONDS: Final = 5.0
 
 def end_leftovers(run: str) -> int:
     """How many processes on this machine still belonged to a run; they are gone when this returns."""
-    return _end(lambda: _marked(run))
+    return len(_end(lambda: _with_all_below(_marked(run))))
 
 
-def end_descendants() -> int:
-    """End all that runs below this process. Orphans come back to it, so nothing gets away by a session of its own."""
-    return _end(_descendants)
+def end_descendants() -> set[int]:
+    """The processes that ran below this one, ended. Orphans come back to it: a session of its own saves none."""
+    return _end(lambda: _with_all_below([os.getpid()]) - {os.getpid()})
 
 
-def _end(found: Callable[[], list[int]]) -> int:
+def end_orphans(*, but: Callable[[], Collection[int]]) -> set[int]:
+    """The processes below this one, ended, all but some of its children and what runs below those."""
+    return _end(lambda: _with_all_below(set(children()) - set(but())))
+
+
+def children() -> list[int]:
+    """The living processes whose parent is this one."""
+    return _by_parent().get(os.getpid(), [])
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own, wherever it fled to."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _end(found: Callable[[], Collection[int]]) -> set[int]:
     ended: set[int] = set()
     deadline = time.monotonic() + END_SECONDS
     while (left := found()) and time.monotonic() < deadline:
@@ -35,7 +52,7 @@ def _end(found: Callable[[], list[int]]) -> int:
                 os.kill(pid, signal.SIGKILL)
                 ended.add(pid)
         time.sleep(0.01)
-    return len(ended)
+    return ended
 
 
 def _marked(run: str) -> list[int]:
@@ -43,25 +60,30 @@ def _marked(run: str) -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-            if state != "Z" and mark in (folder / "environ").read_bytes().split(b"\0"):
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
     return found
 
 
-def _descendants() -> list[int]:
-    children: dict[int, list[int]] = {}
-    dead = set()
+def _with_all_below(pids: Iterable[int]) -> set[int]:
+    """Living processes, with everything that they started and that these started."""
+    by_parent = _by_parent()
+    found: set[int] = set()
+    waiting = list(pids)
+    while waiting:
+        pid = waiting.pop()
+        found.add(pid)
+        waiting += [child for child in by_parent.get(pid, []) if child not in found]
+    return found
+
+
+def _by_parent() -> dict[int, list[int]]:
+    """The children of every process, but for the dead that nobody has buried yet."""
+    found: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             with suppress(OSError):
-                fields = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
-                children.setdefault(int(fields[1]), []).append(int(name))
-                if fields[0] == "Z":
-                    dead.add(int(name))
-    found, waiting = [], [os.getpid()]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        waiting += below
-        found += below
-    return [pid for pid in found if pid not in dead]
+                state, parent = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    found.setdefault(int(parent), []).append(int(name))
+    return found

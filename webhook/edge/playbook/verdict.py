@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from webhook.edge.playbook.output import DIFFS_LIMIT_CHARACTERS, diff_of, shown
-from webhook.edge.playbook.text import printable, printable_in
+from webhook.core.redaction import Redaction
+from webhook.edge.playbook.output import DIFFS_LIMIT_CHARACTERS, TEXT_LIMIT_CHARACTERS, diff_of, shown
+from webhook.edge.playbook.text import printable, tidy_in
 
 RESULT_LIMIT_BYTES: Final = 16 * 1024
-TASK_NAME_LIMIT_CHARACTERS: Final = 200
+NAME_LIMIT_CHARACTERS: Final = 200
+#: Where a result says what went wrong, best first.
+_WORDS: Final = ("msg", "stderr", "module_stderr", "reason", "censored")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,6 +26,7 @@ class Account:
 
     target: str
     playbook: str
+    redaction: Redaction = Redaction()
     stats: list[Mapping[str, Any]] = field(default_factory=list)
     failure: str = ""
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -35,7 +39,7 @@ class Account:
     def take(self, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Note what is of use in one of ansible-runner's events; what it says to people, as passages."""
         kind, data, at = event.get("event"), event.get("event_data") or {}, datetime.now(UTC).isoformat()
-        if text := shown(str(event.get("stdout") or "")):
+        if text := self._shown(_printed(event, data)):
             self._look_for_errors(text)
             yield {"at": at, "text": f"{text}\n"}
         if status := _status(str(kind), data):
@@ -49,7 +53,7 @@ class Account:
             self.stats.append(data)
             self._take_result((data.get("artifact_data") or {}).get("alertmend_result"))
         elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
-            self.failure = self.failure or _failure(kind, data)
+            self.failure = self.failure or self._failed(kind, data)
         elif kind == "runner_on_ok":
             self._take_result(((data.get("res") or {}).get("ansible_facts") or {}).get("alertmend_result"))
 
@@ -90,33 +94,50 @@ class Account:
         self.first_error = self.first_error or next((line for line in lines if "ERROR" in line), "")
 
     def _task(self, status: str, data: Mapping[str, Any], *, at: str) -> dict[str, Any]:
-        diff = diff_of(_res(data))[: self.diff_room]
+        diff = diff_of(_res(data), tidy=self._tidy)[: self.diff_room]
         self.diff_room -= len(diff)
         return {
-            "name": printable(str(data.get("task") or "")[:TASK_NAME_LIMIT_CHARACTERS]),
-            "host": printable(str(data.get("host") or "")[:TASK_NAME_LIMIT_CHARACTERS]),
+            "name": self._name(data.get("task")),
+            "host": self._name(data.get("host")),
             "status": status,
             "ignored": bool(data.get("ignore_errors")),
             "started_at": _time(data.get("start")) or at,
             "duration_seconds": _seconds(data.get("duration")),
-            "words": _words(_res(data)) if status in ("failed", "unreachable") else "",
+            "words": self._words(_res(data)) if status in ("failed", "unreachable") else "",
             "diff": diff,
         }
 
     def _take_result(self, value: object) -> None:
         if isinstance(value, dict) and len(json.dumps(value)) <= RESULT_LIMIT_BYTES:
-            self.result = printable_in(value)
+            self.result = tidy_in(value, self._tidy)
+
+    def _failed(self, kind: str, data: Mapping[str, Any]) -> str:
+        verb = "could not be reached" if kind == "runner_on_unreachable" else "failed"
+        task, host = self._name(data.get("task")) or "a task", self._name(data.get("host"))
+        return f"task {task!r} {verb} on {host}: {self._words(_res(data))}"
+
+    def _words(self, result: Mapping[str, Any]) -> str:
+        return self._shown(str(next((result[name] for name in _WORDS if result.get(name)), "")), limit=1000).strip()
+
+    def _name(self, value: object) -> str:
+        return self._shown(str(value or ""))[:NAME_LIMIT_CHARACTERS]
+
+    def _shown(self, text: str, *, limit: int = TEXT_LIMIT_CHARACTERS) -> str:
+        return shown(text, tidy=self._tidy, limit=limit)
+
+    def _tidy(self, text: str) -> str:
+        # In this order: what is not seen could otherwise stand in the middle of what has to go.
+        return self.redaction.apply(printable(text))
 
 
-def _failure(kind: str, data: Mapping[str, Any]) -> str:
-    verb = "could not be reached" if kind == "runner_on_unreachable" else "failed"
-    task = printable(str(data.get("task") or "a task"))[:200]
-    return f"task {task!r} {verb} on {printable(str(data.get('host')))[:100]}: {_words(_res(data))}"
-
-
-def _words(result: Mapping[str, Any]) -> str:
-    message = result.get("msg") or result.get("stderr") or result.get("module_stderr") or result.get("reason") or ""
-    return shown(str(message), limit=1000).strip()
+def _printed(event: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """What may be shown of an event's text."""
+    printed = str(event.get("stdout") or "")
+    if "censored" in _res(data):
+        # Ansible hides the result of a task with no_log; but why it failed, and the lines of the playbook that say what
+        # it was given, it prints in front of that (seen in 2.19.14).
+        return printed.rstrip().rpartition("\n")[2]
+    return printed
 
 
 def _status(kind: str, data: Mapping[str, Any]) -> str:

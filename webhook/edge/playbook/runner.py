@@ -1,0 +1,156 @@
+"""Runs a playbook through ansible-runner on exactly one host, and leaves no process and no file behind.
+
+Each run is a process of its own, forked by a small server that has ansible-runner imported already: ansible-runner is
+not made for threads, and a process can be ended with everything that it started. What happens in there is `child`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from webhook.core.transcript import Passage
+from webhook.edge.playbook import frame
+from webhook.edge.playbook.folder import private_folder, sweep, write_variables
+from webhook.edge.playbook.server import Server
+from webhook.edge.playbook.tree import MARK, end_leftovers
+from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult, TaskCounts
+from webhook.text import clean
+
+#: How often the worker asks whether a run is cancelled.
+CANCEL_POLL_SECONDS: Final = 0.2
+#: A run's process has this long, after it was told to end, to end all others; then it is ended itself.
+END_SECONDS: Final = 10.0
+#: Of the worker's environment a playbook gets this; the rest may hold secrets.
+ENVIRONMENT: Final = (
+    *("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ"),
+    *("SSH_AUTH_SOCK", "ANSIBLE_CONFIG", "ANSIBLE_COLLECTIONS_PATH"),
+)
+
+#: Whatever Ansible's --limit would read as more than the name of one host.
+_PATTERN = re.compile(r"^-|[\s,&!*~@?;{}$|]|^\[|\[.*\]$")
+
+_PASSAGE: Final = TypeAdapter(Passage)
+
+
+class AnsibleRunner:
+    """Runs playbooks for the threads of one worker.
+
+    `work_dir` is where each run has its private folder, and what a killed worker left there is removed; `environment`
+    replaces the worker's.
+    """
+
+    def __init__(self, *, work_dir: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._work_dir = work_dir
+        self._environment = _environment(os.environ if environment is None else environment)
+        self._server = Server(environment=self._environment)
+        sweep(work_dir)
+
+    def run(
+        self, job: PlaybookJob, *, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
+    ) -> PlaybookResult:
+        """The result of one run; blocks until its whole process tree is gone. `hear` gets what it says, at once.
+
+        Raises:
+            ValueError: the target is not the plain name of one host.
+        """
+        if not job.target or _PATTERN.search(job.target):
+            raise ValueError(f"{job.target!r} is not the name of one host")
+        try:
+            with private_folder(self._work_dir) as folder:
+                write_variables(folder, job)
+                answer = self._perform(job, folder, is_cancelled, hear)
+        except OSError as error:
+            answer = {"end": PlaybookEnd.FAILED, "reason": f"the playbook could not be started: {error}"}
+        return _result(answer)
+
+    def close(self) -> None:
+        """End the server; runs that are under way end with it."""
+        self._server.close()
+
+    def _perform(
+        self, job: PlaybookJob, folder: Path, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
+    ) -> dict[str, Any]:
+        with self._server.fork() as connection:
+            frame.send(connection, self._order(job, folder))
+            if (answer := _wait(connection, is_cancelled, hear)) is not None:
+                return answer
+        # The run's process died before it could end what it had started.
+        end_leftovers(job.run)
+        return {"end": PlaybookEnd.FAILED, "reason": "the process that ran the playbook was killed"}
+
+    def _order(self, job: PlaybookJob, folder: Path) -> dict[str, Any]:
+        scratch = str(folder / "tmp")
+        own = {MARK: job.run, "TMPDIR": scratch, "ANSIBLE_LOCAL_TEMP": scratch, "ANSIBLE_HOME": str(folder / "ansible")}
+        return {
+            "folder": str(folder),
+            "playbook": str(job.playbook),
+            "inventory": str(job.inventory),
+            "target": job.target,
+            "timeout_seconds": job.timeout.total_seconds(),
+            "redact": list(job.redact),
+            "environment": {**self._environment, **own},
+        }
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What every run gets of a worker's environment, and what we add."""
+    kept = {name: value for name, value in given.items() if name in ENVIRONMENT}
+    return {
+        "ANSIBLE_COLLECTIONS_PATH": f"{kept.get('HOME', '/root')}/.ansible/collections",
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}:{given.get('PATH', os.defpath)}",
+        # ansible-runner turns it off unless it is told otherwise.
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_DIFF_ALWAYS": "True",
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+    }
+
+
+def _wait(
+    connection: socket.socket, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
+) -> dict[str, Any] | None:
+    """What the run's process answers; None when it died without an answer."""
+    frames, told_at, asked_at = frame.Frames(), 0.0, time.monotonic()
+    while True:
+        readable, _, _ = select.select([connection], [], [], CANCEL_POLL_SECONDS)
+        if readable:
+            piece = connection.recv(1 << 16)
+            for message in frames.feed(piece):
+                if "end" in message:
+                    return message
+                hear(_PASSAGE.validate_python(message["passage"]))
+            if not piece:
+                return None
+        if told_at and time.monotonic() - told_at > END_SECONDS:
+            return None
+        # By the clock: a playbook that never stops talking can be cancelled as well.
+        if not told_at and time.monotonic() - asked_at >= CANCEL_POLL_SECONDS:
+            if is_cancelled():
+                # Half of the connection closes: that is the sign to end everything.
+                connection.shutdown(socket.SHUT_WR)
+                told_at = time.monotonic()
+            asked_at = time.monotonic()
+
+
+def _result(answer: Mapping[str, Any]) -> PlaybookResult:
+    first_task_at = answer.get("first_task_at")
+    return PlaybookResult(
+        end=PlaybookEnd(answer["end"]),
+        reason=clean(str(answer["reason"])),
+        return_code=answer.get("return_code"),
+        tasks=TaskCounts(**answer.get("tasks", {})),
+        first_task_at=datetime.fromisoformat(first_task_at) if first_task_at else None,
+        result=answer.get("result", {}),
+    )
