@@ -16,6 +16,7 @@ from webhook.core.audit import timestamp
 from webhook.core.incident import Outcome, Phase, ProbeAnswer, Run, RunState
 from webhook.core.placeholder import filled, missing_names
 from webhook.core.probe import Probe, filled_probe, unfit_words
+from webhook.core.redaction import Redaction
 from webhook.core.rule import Rule, Step
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import Draft, Keys
@@ -40,6 +41,8 @@ class Workshop:
     rulebook: Rulebook
     playbooks: Path
     inventory: Path
+    #: What may not be stored, nor shown.
+    redaction: Redaction = Redaction()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,6 +190,7 @@ class Execution:
             variables=attempt.step.vars,
             alertmend=_variable(run, attempt.alerts),
             timeout=attempt.step.timeout,
+            redact=tuple(workshop.redaction.patterns),
         )
         return self.playbooks.run(
             job,
@@ -216,7 +220,8 @@ class Execution:
                 return False, f"the probe did not pass in time after the playbook; last answer: {answer.words}"
 
     def _ask(self, attempt: _Attempt, probe: Probe, phase: Phase) -> ProbeAnswer:
-        answer = replace(self.prober.ask(probe), phase=phase)
+        answer, redact = self.prober.ask(probe), self.workshop().redaction.apply
+        answer = replace(answer, phase=phase, words=redact(answer.words), asked=redact(answer.asked))
         attempt.probes.append(answer)
         return answer
 
@@ -235,6 +240,7 @@ class Execution:
         return current is not None and current.state is RunState.RUNNING and current.owner == self.owner
 
     def _write_end(self, run: Run, end: _End) -> None:
+        end = replace(end, reason=self.workshop().redaction.apply(end.reason))
         for attempt in range(WRITE_ATTEMPTS):
             try:
                 return self._finish(run, end)

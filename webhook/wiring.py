@@ -74,7 +74,12 @@ class Current:
 
     def workshop(self) -> Workshop:
         """Where playbooks and inventory lie."""
-        return Workshop(rulebook=self.rulebook, playbooks=self.config.playbooks, inventory=self.config.inventory)
+        return Workshop(
+            rulebook=self.rulebook,
+            playbooks=self.config.playbooks,
+            inventory=self.config.inventory,
+            redaction=self.config.redaction,
+        )
 
 
 def load(file: Path) -> tuple[Config, Rulebook]:

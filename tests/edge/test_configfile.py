@@ -529,3 +529,17 @@ def test_a_mistake_in_an_alertmanager_is_told_with_its_place(site: Site, written
 def test_an_alertmanager_is_given_once(site: Site) -> None:
     (problem,) = site.problems(top=f"{TOP}alertmanagers: [{{url: 'http://am'}}, {{url: 'http://am/'}}]\n")
     assert problem == "alertmend.yml:3:43: url: this Alertmanager was given already"
+
+
+def test_what_is_to_be_redacted_is_known_by_its_patterns(site: Site) -> None:
+    config = site.read(top=TOP + "redact: ['(?i)bearer\\s+\\S+', 'sk-[a-z]+']\n")
+    assert config.redaction.apply("Bearer abc, sk-abc") == "[redacted] [redacted]"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("'('", "'(': missing )"), ("'x*'", "it matches the empty text"), ("3", "the number 3"), ("(?<=x)y", "invalid")],
+)
+def test_a_pattern_that_cannot_be_redacted_by_is_found(site: Site, pattern: str, words: str) -> None:
+    [problem] = site.problems(top=TOP + f"redact: [{pattern}]\n")
+    assert problem.startswith("alertmend.yml:3:10: redact") and words in problem

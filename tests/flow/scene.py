@@ -16,6 +16,7 @@ from webhook.core.audit import Event
 from webhook.core.evidence import Policy
 from webhook.core.incident import Decision, Incident, Pair, Run
 from webhook.core.matcher import parse_matcher
+from webhook.core.redaction import Redaction
 from webhook.core.rule import Guards, Limits, Mode, Probe, Rule, Step, TcpProbe
 from webhook.core.rulebook import Rulebook
 from webhook.core.target import Inventory
@@ -62,6 +63,7 @@ class Scene:
     rules: tuple[Rule, ...] = field(default_factory=lambda: (rule(),))
     limits: Limits = field(default_factory=lambda: Limits(concurrency=100, rate_limit=None))
     ceiling: Mode = Mode.AUTO
+    redaction: Redaction = field(default_factory=Redaction)
     clock: Clock = field(default_factory=Clock)
     store: MemoryStore = field(default_factory=MemoryStore)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
@@ -91,7 +93,12 @@ class Scene:
 
     def worker(self, owner: str) -> Execution:
         def workshop() -> Workshop:
-            return Workshop(rulebook=self.rulebook(), playbooks=Path("/playbooks"), inventory=Path("/inventory"))
+            return Workshop(
+                rulebook=self.rulebook(),
+                playbooks=Path("/playbooks"),
+                inventory=Path("/inventory"),
+                redaction=self.redaction,
+            )
 
         return Execution(
             change=self.change,

@@ -10,6 +10,7 @@ from webhook.core.audit import Event
 from webhook.core.incident import Choice, Outcome, Phase, ResolvedBy, RunState
 from webhook.core.placeholder import Untrusted
 from webhook.core.probe import Probe, TcpProbe
+from webhook.core.redaction import Redaction
 from webhook.core.rule import Step
 from webhook.errors import Unavailable
 from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
@@ -275,3 +276,15 @@ def test_a_worker_that_closes_cancels_what_has_not_acted() -> None:
     scene.work()
     assert outcomes(scene) == [Outcome.CANCELLED]
     assert replace(scene.runs[0]).acted_at is None
+
+
+def test_what_is_to_be_redacted_is_neither_in_a_probes_words_nor_in_the_reason() -> None:
+    scene = Scene(rules=(rule(probe=True),), redaction=Redaction(("refus..", "web1:[0-9]+", "disk")))
+    scene.world.answers = lambda: False
+    scene.playbooks.does = lambda job: PlaybookResult(end=PlaybookEnd.FAILED, reason="no disk", return_code=2)
+    scene.delivers(alert())
+    scene.work()
+    [run] = scene.runs
+    assert run.reason == "no [redacted]"
+    assert {(answer.words, answer.asked) for answer in run.probes} == {("[redacted]", run.probes[0].asked)}
+    assert scene.playbooks.jobs[0].redact == ("refus..", "web1:[0-9]+", "disk")

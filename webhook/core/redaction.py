@@ -31,7 +31,10 @@ class Redaction:
         object.__setattr__(self, "_compiled", tuple(_compiled(pattern) for pattern in self.patterns))
 
     def apply(self, text: str) -> str:
-        """The text with `[redacted]` in place of every match. It must be free of lone surrogates."""
+        """The text with `[redacted]` in place of every match."""
+        if self._compiled and not text.isascii():
+            # Lone surrogates are no text to RE2.
+            text = text.encode(errors="replace").decode()
         for pattern in self._compiled:
             # As a function: an empty match, which a pattern like `\\b` has, is no reason to write anything.
             text = pattern.sub(lambda match: REDACTED if match.group() else "", text)

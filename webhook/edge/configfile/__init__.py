@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from webhook.core.evidence import Policy
+from webhook.core.redaction import Redaction, RedactionError
 from webhook.core.rule import Limits, Rule
 from webhook.core.schedule import NamedInterval
 from webhook.edge.configfile.alertmanagers import read_alertmanagers
@@ -21,6 +22,7 @@ from webhook.located import (
     duration,
     existing_file,
     integer,
+    items,
     load,
     mapping,
     otherwise,
@@ -42,11 +44,11 @@ _TOP = {
     "time_intervals",
     "alertmanagers",
     "reconcile_interval",
+    "redact",
 }
 _TOP_LATER = {
     "retention",
     "ignore_labels",
-    "redact",
     "escalations",
 }
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -73,6 +75,8 @@ class Config:
     alertmanagers: tuple[Alertmanager, ...]
     #: How often they are asked what fires.
     reconcile_interval: timedelta
+    #: What may not be stored, nor shown.
+    redaction: Redaction
 
 
 def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
@@ -104,6 +108,7 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
     reconcile_interval = otherwise(
         duration(fields.get("reconcile_interval"), minimum=timedelta(seconds=1)), timedelta(minutes=1)
     )
+    redaction = _redaction(fields.get("redact"))
     refuse(problems)
     return Config(
         file=path.absolute(),
@@ -117,6 +122,7 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
         max_body_bytes=max_body_bytes,
         alertmanagers=alertmanagers,
         reconcile_interval=reconcile_interval,
+        redaction=redaction,
     )
 
 
@@ -167,6 +173,19 @@ def _secret(node: Node) -> str | None:
         node.report("the file must hold one line of text")
         return None
     return secret
+
+
+def _redaction(node: Node | None) -> Redaction:
+    patterns: list[str] = []
+    for item in items(node):
+        pattern = text(item)
+        if pattern is None:
+            continue
+        try:
+            patterns += Redaction((pattern,)).patterns
+        except RedactionError as error:
+            item.report(f"{pattern!r}: {error}")
+    return Redaction(tuple(patterns))
 
 
 def _limits(node: Node | None) -> Limits:
