@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -69,6 +70,11 @@ class Role:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
+    def reload(self) -> None:
+        """Let it read the configuration again; one that waits to be started need not wait any longer."""
+        self.start_again_at = 0.0
+        self.signal(signal.SIGHUP)
+
     def wait(self, until: float) -> bool:
         """Whether it is gone before a time on the monotonic clock."""
         if self.process is None:
@@ -103,6 +109,9 @@ class ValkeyRole:
 
     def signal(self, number: int) -> None:
         """Nothing: it has to outlive the others."""
+
+    def reload(self) -> None:
+        """Nothing: it has no configuration."""
 
     def wait(self, until: float) -> bool:
         """It is not waited for."""
@@ -143,7 +152,7 @@ class Supervisor:
             log.error("the configuration is kept as it was", action="reload")
             return
         for role in self.roles:
-            role.signal(signal.SIGHUP)
+            role.reload()
         log.info("reloaded", action="reload")
 
     def _end(self) -> int:
@@ -250,7 +259,7 @@ def _prepare(shared: Sequence[str]) -> bool:
 
 def _check_address(address: str, *, is_protected: bool, insecure: bool) -> None:
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise click.BadParameter(f"{address!r} is not host:port", param_hint="--web.listen-address")
     if not is_protected and not insecure and not _is_loopback(host.strip("[]")):
         raise click.UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -31,13 +32,16 @@ def copy_example(folder: Path) -> None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 def init(folder: Path) -> None:
     """Write a working configuration, inventory, rule and playbook to DIR. Nothing that is there is overwritten."""
-    there = [name for name in FILES if (folder / name).exists()]
+    there = [name for name in FILES if os.path.lexists(folder / name)]
     if there:
         raise click.UsageError(f"{folder / there[0]} is there already; nothing was written")
-    copy_example(folder)
-    rules = folder / "rules/toy.yml"
-    # A first rule watches; letting it act is a decision that its author makes.
-    rules.write_text(rules.read_text().replace("    target: host\n", "    target: host\n    mode: observe\n", 1))
+    try:
+        copy_example(folder)
+        rules = folder / "rules/toy.yml"
+        # A first rule watches; letting it act is a decision that its author makes.
+        rules.write_text(rules.read_text().replace("    target: host\n", "    target: host\n    mode: observe\n", 1))
+    except OSError as error:
+        raise click.UsageError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
     for name in FILES:
         click.echo(str(folder / name))
     click.echo(

@@ -1,0 +1,222 @@
+"""`alertmend audit`, `incidents` and `runs`: from a server, from an exported file, from the store itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cli.conftest import Result
+from webhook.edge.ledger import SqlLedger
+from webhook.edge.webconfig import WebConfig
+
+Alertmend = Callable[..., Result]
+Serving = Callable[..., str]
+UNREACHABLE = "http://127.0.0.1:1"
+
+
+def change(storage: Path, statement: str) -> None:
+    """Someone is at the database."""
+    with closing(sqlite3.connect(storage / "data/alertmend.db")) as database:
+        database.execute(statement)
+        database.commit()
+
+
+def exported(url: str) -> list[dict[str, Any]]:
+    return list(reversed(httpx.get(f"{url}/api/v1/audit").json()["items"]))
+
+
+def write(file: Path, entries: list[dict[str, Any]]) -> Path:
+    file.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return file
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# list and show
+
+
+def test_a_list_is_a_table_or_json_or_csv_newest_first(alertmend: Alertmend, serving: Serving) -> None:
+    server = f"--server.url={serving()}"
+    table = alertmend("audit", "list", server)
+    assert table.status == 0
+    assert table.out.splitlines()[0].split()[:3] == ["SEQ", "AT", "EVENT"]
+    assert [line.split()[0] for line in table.out.splitlines()[1:]] == ["5", "4", "3", "2", "1"]
+    rows = json.loads(alertmend("audit", "list", server, "--output=json").out)
+    assert [row["body"] for row in rows] == [{"n": number} for number in (4, 3, 2, 1, 0)]
+    found = list(csv.DictReader(io.StringIO(alertmend("audit", "list", server, "--output=csv").out)))
+    assert [row["seq"] for row in found] == ["5", "4", "3", "2", "1"]
+
+
+def test_a_spreadsheet_runs_nothing_that_a_stranger_wrote(alertmend: Alertmend, serving: Serving) -> None:
+    out = alertmend("audit", "list", f"--server.url={serving()}", "--output=csv").out
+    targets = {row["target"] for row in csv.DictReader(io.StringIO(out))}
+    assert targets == {"web1", "'=cmd|' /C calc'!A0"}
+
+
+def test_a_list_is_filtered_and_limited(alertmend: Alertmend, serving: Serving) -> None:
+    server = f"--server.url={serving()}"
+    found = alertmend("audit", "list", server, "--target=web1", "--limit=1", "--output=json")
+    assert [row["seq"] for row in json.loads(found.out)] == [4]
+    since = alertmend("audit", "list", server, "--since=2026-01-31T12:03:00Z", "--output=json")
+    assert [row["seq"] for row in json.loads(since.out)] == [5, 4]
+    wrong = alertmend("audit", "list", server, "--since=yesterday")
+    assert (wrong.status, wrong.out) == (1, "")
+    assert "'yesterday' is not a time" in wrong.err
+
+
+@pytest.mark.parametrize("kind", ["incidents", "runs"])
+def test_an_empty_list_is_its_head(alertmend: Alertmend, serving: Serving, kind: str) -> None:
+    found = alertmend(kind, "list", f"--server.url={serving()}")
+    assert (found.status, len(found.out.splitlines())) == (0, 1)
+
+
+def test_one_entry_is_shown_whole(alertmend: Alertmend, serving: Serving) -> None:
+    server = f"--server.url={serving()}"
+    found = alertmend("audit", "show", "3", server)
+    assert json.loads(found.out)["body"] == {"n": 2}
+    for kind in ("audit", "incidents", "runs"):
+        missing = alertmend(kind, "show", "99", server)
+        assert (missing.status, missing.out) == (1, "")
+        assert "there is no" in missing.err
+
+
+@pytest.mark.parametrize("verb", [("audit", "list"), ("audit", "verify"), ("runs", "list"), ("runs", "show", "x")])
+def test_a_server_that_does_not_answer_is_a_3(alertmend: Alertmend, verb: tuple[str, ...]) -> None:
+    found = alertmend(*verb, f"--server.url={UNREACHABLE}")
+    assert (found.status, found.out) == (3, "")
+    assert "is `alertmend serve` running?" in found.err
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://127.0.0.1", "http://127.0.0.1:99999"])
+def test_a_url_that_is_none_is_words_and_no_traceback(alertmend: Alertmend, url: str) -> None:
+    found = alertmend("audit", "list", f"--server.url={url}")
+    assert found.status in (2, 3)
+    assert "Traceback" not in found.err and url in found.err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# credentials
+
+
+def test_credentials_come_from_a_file_in_the_manner_of_prometheus(
+    alertmend: Alertmend, serving: Serving, guarded: WebConfig, tmp_path: Path
+) -> None:
+    server = f"--server.url={serving(guarded)}"
+    without = alertmend("audit", "list", server)
+    assert (without.status, "--http.config.file" in without.err) == (1, True)
+    (tmp_path / "password").write_text("look\n")
+    http = tmp_path / "http.yml"
+    http.write_text("basic_auth: {username: wall, password_file: password}\n")
+    assert alertmend("audit", "list", server, f"--http.config.file={http}").status == 0
+    http.write_text("basic_auth: {username: wall, password: wrong}\n")
+    assert alertmend("audit", "list", server, f"--http.config.file={http}").status == 1
+    http.write_text("basic_auth: {usrname: wall}\n")
+    broken = alertmend("audit", "list", server, f"--http.config.file={http}")
+    assert (broken.status, "did you mean 'username'" in broken.err) == (2, True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# verify
+
+
+def test_a_chain_that_holds_is_a_0_wherever_it_is_read(
+    alertmend: Alertmend, serving: Serving, ledger: SqlLedger, tmp_path: Path
+) -> None:
+    url = serving()
+    said = f"the chain holds: 5 entries, head {ledger.head()[1]}\n"
+    file = write(tmp_path / "audit.jsonl", exported(url))
+    (tmp_path / "alertmend.yml").write_text(
+        f"inventory: hosts\nrule_files: [r.yml]\ndatabase: {{url: 'sqlite:///{tmp_path}/data/alertmend.db'}}\n"
+    )
+    (tmp_path / "hosts").write_text("web1\n")
+    (tmp_path / "r.yml").write_text("rules: []\n")
+    for words in (
+        [f"--server.url={url}"],
+        [file],
+        [f"--storage.path={tmp_path}/data"],
+        [f"--config.file={tmp_path}/alertmend.yml"],
+    ):
+        found = alertmend("audit", "verify", *words)
+        assert (found.status, found.out) == (0, said), words
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        ("UPDATE audit SET body = '{\"n\":9}' WHERE seq = 3", 3),
+        ("UPDATE audit SET at = '2026-01-31T12:00:00.000001Z' WHERE seq = 1", 1),
+        ("DELETE FROM audit WHERE seq = 2", 2),
+        ("DELETE FROM audit WHERE seq = 5", 5),
+        ("DELETE FROM audit WHERE seq >= 3", 3),
+        ("DELETE FROM audit", 1),
+    ],
+)
+def test_a_broken_chain_is_a_1_that_names_the_first_bad_entry_wherever_it_is_read(
+    alertmend: Alertmend, serving: Serving, tmp_path: Path, statement: str, seq: int
+) -> None:
+    url = serving()
+    change(tmp_path, statement)
+    for words in ([f"--server.url={url}"], [f"--storage.path={tmp_path}/data"]):
+        found = alertmend("audit", "verify", *words)
+        assert (found.status, found.out) == (1, ""), words
+        assert f"the chain breaks at entry {seq}: " in found.err
+
+
+def test_a_changed_file_is_found_out(alertmend: Alertmend, serving: Serving, tmp_path: Path) -> None:
+    entries = exported(serving())
+    swapped = [entries[0], entries[2], entries[1], *entries[3:]]
+    changed = [*entries[:3], {**entries[3], "actor": "someone"}, entries[4]]
+    for content, seq in ((swapped, 2), (changed, 4), (entries[1:], 1)):
+        found = alertmend("audit", "verify", write(tmp_path / "audit.jsonl", content))
+        assert (found.status, found.out) == (1, "")
+        assert f"the chain breaks at entry {seq}: " in found.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "[]",
+        "null",
+        "{}",
+        '{"seq": 1}',
+        '{"seq":1e999,"body":1e999}',
+        "[" * 100_000,
+    ],
+)
+def test_a_file_that_holds_something_else_is_found_out(alertmend: Alertmend, tmp_path: Path, line: str) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text(f"{line}\n")
+    found = alertmend("audit", "verify", file)
+    assert found.status == 1
+    assert "entry 1: line 1 of" in found.err
+
+
+def test_half_a_character_in_a_file_is_found_out(alertmend: Alertmend, serving: Serving, tmp_path: Path) -> None:
+    entries = exported(serving())
+    entries[1]["actor"] = "\ud800"
+    found = alertmend("audit", "verify", write(tmp_path / "audit.jsonl", entries))
+    assert found.status == 1
+    assert "the chain breaks at entry 2: " in found.err
+
+
+def test_bytes_that_are_no_text_are_found_out(alertmend: Alertmend, tmp_path: Path) -> None:
+    (tmp_path / "audit.jsonl").write_bytes(b"\xff\xfe\n")
+    assert alertmend("audit", "verify", tmp_path / "audit.jsonl").status == 1
+
+
+def test_no_database_is_no_broken_chain(alertmend: Alertmend, tmp_path: Path) -> None:
+    found = alertmend("audit", "verify", f"--storage.path={tmp_path}")
+    assert (found.status, found.out) == (3, "")
+    assert f"there is none at {tmp_path}/alertmend.db" in found.err
+    (tmp_path / "alertmend.db").write_text("this is no database" * 100)
+    found = alertmend("audit", "verify", f"--storage.path={tmp_path}")
+    assert (found.status, "not a database" in found.err) == (3, True)
