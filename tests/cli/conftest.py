@@ -15,14 +15,13 @@ import bcrypt
 import pytest
 import uvicorn
 
+from tests.web.conftest import application
 from webhook.cli import main
 from webhook.core.audit import AuditEvent, Event
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import Role, WebConfig
-from webhook.ports import Batch, Envelope
-from webhook.web.app import make_app
-from webhook.web.auth import Authenticator
+from webhook.ports import Batch
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -83,22 +82,13 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
     engine.dispose()
 
 
-async def _put(notification: str, envelope: Envelope) -> None:
-    """Nobody delivers here."""
-
-
-async def _ping() -> None:
-    """Answers."""
-
-
 @pytest.fixture
 def serving(ledger: SqlLedger) -> Iterator[Callable[[WebConfig | None], str]]:
     """A server on the ledger, with a web.config.file or without; its URL."""
     running: list[tuple[uvicorn.Server, threading.Thread, socket.socket]] = []
 
     def serve(web_config: WebConfig | None = None) -> str:
-        authenticator = Authenticator(web_config)
-        app: Any = make_app(authenticator=authenticator, put=_put, ping=_ping, ledger=ledger, max_body_bytes=int)
+        app: Any = application(ledger, web_config=web_config)
         listening = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

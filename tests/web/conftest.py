@@ -80,22 +80,29 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
     engine.dispose()
 
 
+def application(
+    ledger: SqlLedger,
+    *,
+    web_config: WebConfig | None = None,
+    inbox: Inbox | None = None,
+    follower: MemoryFollower | None = None,
+) -> Starlette:
+    """The application over what a test cares about; the rest is in memory."""
+    inbox = inbox or Inbox()
+    return make_app(
+        authenticator=Authenticator(web_config),
+        put=inbox.put,
+        ping=inbox.ping,
+        ledger=ledger,
+        follower=follower or MemoryFollower(),
+        max_body_bytes=lambda: LIMIT_BYTES,
+    )
+
+
 @pytest.fixture
 def client_with(inbox: Inbox, ledger: SqlLedger, follower: MemoryFollower) -> Callable[[WebConfig | None], Client]:
     """A client of the application with a web.config.file."""
-
-    def build(web_config: WebConfig | None) -> Client:
-        app = make_app(
-            authenticator=Authenticator(web_config),
-            put=inbox.put,
-            ping=inbox.ping,
-            ledger=ledger,
-            follower=follower,
-            max_body_bytes=lambda: LIMIT_BYTES,
-        )
-        return Client(app)
-
-    return build
+    return lambda web_config: Client(application(ledger, web_config=web_config, inbox=inbox, follower=follower))
 
 
 @pytest.fixture
@@ -105,17 +112,7 @@ def client_over(inbox: Inbox) -> Iterator[Callable[[str], Client]]:
 
     def build(database_url: str) -> Client:
         engines.append(open_engine(database_url))
-        ledger = SqlLedger(engine=engines[-1])
-        return Client(
-            make_app(
-                authenticator=Authenticator(None),
-                put=inbox.put,
-                ping=inbox.ping,
-                ledger=ledger,
-                follower=MemoryFollower(),
-                max_body_bytes=lambda: LIMIT_BYTES,
-            )
-        )
+        return Client(application(SqlLedger(engine=engines[-1]), inbox=inbox))
 
     yield build
     for engine in engines:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import click
@@ -13,7 +14,10 @@ import click
 from webhook.cli import options
 from webhook.cli.server import Server
 from webhook.core.audit import GENESIS, AuditEntry, Break, canonical, first_break
-from webhook.errors import AuditBroken, NotFound
+from webhook.errors import AuditBroken, Unavailable
+
+if TYPE_CHECKING:
+    from webhook.edge.ledger import SqlLedger
 
 COLUMNS = {
     "incidents": ("id", "rule", "target", "state", "opened_at", "resolved_at", "resolved_by"),
@@ -84,12 +88,14 @@ def verify(
 ) -> None:
     """Check the chain of hashes: of a server, of FILE (one entry as JSON a line), or of the database itself.
 
-    Exit status 0: it holds. 1: it is broken, and the first bad entry is named.
+    Exit status 0: it holds. 1: it is broken, and the first bad entry is named. 3: there is nothing to read it from.
     """
     if file is not None:
         _say(*_verified(_entries_of(file)))
     elif config_file is not None or storage_path is not None:
-        _say(*_verified(_entries_stored(config_file, storage_path or Path("data"))))
+        ledger = _stored(config_file, storage_path or Path("data"))
+        broken, entries, head = _verified(ledger.entries())
+        _say(broken or ledger.cut(), entries, head)
     else:
         answer = Server(url=server_url, http_config_file=http_config_file).get("/api/v1/audit/verify")
         bad = answer["first_bad"]
@@ -119,16 +125,16 @@ def _verified(entries: Iterator[AuditEntry]) -> tuple[Break | None, int, str]:
 
 
 def _entries_of(file: Path) -> Iterator[AuditEntry]:
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
                 yield AuditEntry(**{**row, "body": canonical(row["body"])})
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise AuditBroken(number, f"line {number} of {file} is no audit entry: {error}") from None
 
 
-def _entries_stored(config_file: Path | None, storage_path: Path) -> Iterator[AuditEntry]:
+def _stored(config_file: Path | None, storage_path: Path) -> SqlLedger:
     from webhook.edge.configfile import read_config
     from webhook.edge.ledger import SqlLedger, open_engine
     from webhook.wiring import database_url
@@ -137,6 +143,8 @@ def _entries_stored(config_file: Path | None, storage_path: Path) -> Iterator[Au
         url = database_url(read_config(config_file), storage_path)
     else:
         url = f"sqlite:///{storage_path.absolute() / 'alertmend.db'}"
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
-        raise NotFound(f"there is no audit database at {url.removeprefix('sqlite:///')}")
-    yield from SqlLedger(engine=open_engine(url)).entries()
+    file = url.removeprefix("sqlite:///")
+    # Asked for it, SQLite would make an empty one, in which every chain holds.
+    if file != url and not Path(file).exists():
+        raise Unavailable("the audit database", f"there is none at {file}")
+    return SqlLedger(engine=open_engine(url))

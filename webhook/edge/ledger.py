@@ -261,9 +261,9 @@ class SqlLedger:
 
     def verify(self) -> Break | None:
         """The first entry at which the chain breaks; None when it holds."""
-        return first_break(self.entries()) or self._cut()
+        return first_break(self.entries()) or self.cut()
 
-    def _cut(self) -> Break | None:
+    def cut(self) -> Break | None:
         """Where the end of the log is missing, which the chain alone cannot tell."""
         # One statement, so that nobody appends between its two answers.
         query = select(
