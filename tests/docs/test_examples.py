@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -23,6 +25,7 @@ from webhook.cli import cli
 from webhook.edge.argspec import ArgumentSpecs
 from webhook.edge.configfile import read_config
 from webhook.edge.inventory import read_inventory
+from webhook.edge.payload import parse
 from webhook.edge.webconfig import read_web_config
 from webhook.errors import Unavailable
 
@@ -30,6 +33,11 @@ INVENTORY = "all: {hosts: {web1: {}, web2: {}}}\n"
 CONFIG = "inventory: inventory.yml\nrule_files: [rules/*.yml]\n"
 RULE = "rules:\n  - name: example\n    match: ['alertname=\"TargetDown\"']\n    playbook: example.yml\n"
 SECRETS = {"redis": "redis://127.0.0.1:6379/0", "database": "postgresql://alertmend@127.0.0.1/alertmend"}
+JSON = [block.text for block in blocks("json")]
+NOTIFICATIONS = [
+    *(text for text in JSON if "version" in json.loads(text)),
+    *((REPOSITORY / "example" / name).read_text() for name in ("firing.json", "resolved.json")),
+]
 TYPED = [(block, line) for block in blocks("console") for line in commands(block)]
 
 
@@ -51,6 +59,20 @@ def test_every_file_that_is_shown_can_be_used(block: Block, site: Path) -> None:
             _provide(site, yaml.safe_load(block.text))
             return use(site, block.text)
     pytest.fail(f"{block}: say in the first line which file this is, like {', '.join(USES)}")
+
+
+@pytest.mark.parametrize("text", NOTIFICATIONS)
+def test_every_notification_that_is_shown_would_be_taken(text: str) -> None:
+    assert parse(text, id="1", received_at=datetime.now(UTC)).alerts
+
+
+def test_a_decision_looks_as_it_is_shown() -> None:
+    shown = next(found for text in JSON if "decision" in (found := json.loads(text)))
+    config = f"--config.file={REPOSITORY / 'example/alertmend.yml'}"
+    answer = CliRunner().invoke(cli, ["explain", "alertname=ToyDown", "host=toy", config, "--output=json"])
+    given = json.loads(answer.stdout)
+    assert shown.keys() == given.keys() - {"rule", "target"}
+    assert shown["checks"][0].keys() == given["checks"][0].keys()
 
 
 @pytest.mark.parametrize(("block", "line"), TYPED, ids=lambda value: str(value)[:60])
