@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +73,16 @@ def blocks(language: str) -> list[Block]:
     return [block for block in found if block.language == language]
 
 
-def commands(block: Block) -> list[str]:
-    """What someone types in a console block, each command whole."""
-    found: list[str] = []
+def commands(block: Block) -> dict[str, str]:
+    """What someone types in a console block, each command whole, with what is shown to come of it."""
+    found: dict[str, str] = {}
+    typed = ""
     for line in re.sub(r"\\\n\s*", "", block.text).splitlines():
         if line.startswith("$ "):
-            found.append(line.removeprefix("$ "))
-        elif found and _is_open(found[-1]):
-            found[-1] += "\n" + line
+            typed = line.removeprefix("$ ")
+            found[typed] = ""
+        else:
+            found[typed] += line + "\n"
     return found
 
 
@@ -99,12 +100,3 @@ def anchors(file: Path) -> set[str]:
 def _without_blocks(text: str) -> str:
     """The same length, so that places in it are places in `text`."""
     return _FENCE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
-
-
-def _is_open(command: str) -> bool:
-    """Whether a quote in it has yet to be closed."""
-    try:
-        shlex.split(command)
-    except ValueError:
-        return True
-    return False
