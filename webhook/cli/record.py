@@ -12,6 +12,7 @@ from urllib.parse import quote
 import click
 
 from webhook.cli import options
+from webhook.cli.output import output
 from webhook.cli.server import Server
 from webhook.core.audit import GENESIS, AuditEntry, Break, canonical, first_break
 from webhook.errors import AuditBroken, Unavailable
@@ -71,6 +72,7 @@ _list_verb("incidents", incidents, ("rule", "target", "state"))
 _list_verb("runs", runs, ("rule", "target", "state", "outcome", "incident"))
 for _kind, _group in (("audit", audit), ("incidents", incidents), ("runs", runs)):
     _show_verb(_kind, _group)
+runs.add_command(output)
 
 
 @audit.command()

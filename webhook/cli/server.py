@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
 from urllib.parse import urlencode
 
 from webhook.core.httpconfig import HttpConfig
 from webhook.errors import NotAuthenticated, Problem, Unavailable, WebhookError
-from webhook.exchange import NoReply, Reply, Request, fetch
+from webhook.exchange import NoReply, Reply, Request, exchange, fetch, head_of, reason
 from webhook.httpconfig import credentials, read_http_config
 from webhook.located import load, refuse
+from webhook.probing import Deadline
 
 _SECONDS: Final = 60
 _ANSWER_LIMIT_BYTES: Final = 256 * 1024 * 1024
@@ -34,28 +38,59 @@ class Server:
             NotAuthenticated: credentials are missing or wrong.
             WebhookError: it refuses, in its own words.
         """
-        return self._answer("GET", f"{path}?{urlencode(query)}" if query else path)
+        return _parsed(self._answer(self._request("GET", f"{path}?{urlencode(query)}" if query else path)))
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
         """As `get`, for what is sent as JSON."""
-        return self._answer("POST", path, body)
+        return _parsed(self._answer(self._request("POST", path, body=body)))
 
-    def _answer(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
+    def text(self, path: str) -> str:
+        """As `get`, for what is no JSON."""
+        return self._answer(self._request("GET", path)).body.decode("utf-8", "replace")
+
+    @contextmanager
+    def lines(self, path: str, headers: Mapping[str, str], *, silence_seconds: float) -> Iterator[Iterator[str]]:
+        """The lines of an answer that takes its time, as they come; raises as `get` does, also between two lines."""
+        import httpx
+
+        # Each read has that time, and nothing bounds the whole.
+        patience = Deadline(at=time.monotonic() + silence_seconds)
+        try:
+            with exchange(self._request("GET", path, headers=headers), patience) as response:
+                if not response.is_success:
+                    self._refuse(Reply(status=response.status_code, body=head_of(response, _ANSWER_LIMIT_BYTES)))
+                yield response.iter_lines()
+        except (OSError, httpx.HTTPError) as error:
+            raise Unavailable(self._name, f"{reason(error)}; is `alertmend serve` running?") from None
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Request:
         config = _http_config(self.http_config_file)
-        request = Request(
+        return Request(
             method=method,
             url=self.url.rstrip("/") + path,
             tls=config.tls,
-            headers=credentials(config),
+            headers={**credentials(config), **headers},
             json=body,
             follow_redirects=config.follow_redirects,
         )
+
+    def _answer(self, request: Request) -> Reply:
         try:
             reply = fetch(request, seconds=_SECONDS, limit_bytes=_ANSWER_LIMIT_BYTES)
         except NoReply as error:
             raise Unavailable(self._name, f"{error}; is `alertmend serve` running?") from None
-        if 200 <= reply.status < 300:
-            return _parsed(reply)
+        if not 200 <= reply.status < 300:
+            self._refuse(reply)
+        return reply
+
+    def _refuse(self, reply: Reply) -> NoReturn:
         words = _words(reply)
         if reply.status == 401:
             raise NotAuthenticated(f"{words} (give --http.config.file)")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ class RunAccount:
             return []
         return tell_all(run, await run_in_threadpool(self.ledger.transcript, id))
 
-    async def follow(self, id: str, after: Position) -> AsyncIterator[list[Told]]:
+    async def follow(self, id: str, after: Position) -> AsyncGenerator[list[Told], None]:
         """Events after a position as they come, up to the run's end; an empty list when nothing came for a while."""
         silent_seconds = 0.0
         async with self.follower.follow(id, after):
@@ -164,17 +165,20 @@ class Events:
             rest = _rest(ended, after)
             return EventStream(_once(_lines(rest, after))) if rest else Response(status_code=204)
         await self.account.expect(id, await self.account.run(id))
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         if self.followers >= MAX_FOLLOWERS:
             raise Unavailable("following runs", f"{MAX_FOLLOWERS} follow already; try again")
         return EventStream(self._follow(id, after))
 
-    async def _follow(self, id: str, after: Position) -> AsyncIterator[bytes]:
+    async def _follow(self, id: str, after: Position) -> AsyncGenerator[bytes, None]:
         self.followers += 1
         try:
             yield b"retry: 1000\n\n"
-            async for events in self.account.follow(id, after):
-                yield _lines(events, after) if events else b": nothing new\n\n"
-                after = events[-1].position if events else after
+            async with aclosing(self.account.follow(id, after)) as found:
+                async for events in found:
+                    yield _lines(events, after) if events else b": nothing new\n\n"
+                    after = events[-1].position if events else after
         finally:
             self.followers -= 1
 
@@ -182,10 +186,11 @@ class Events:
 class EventStream(StreamingResponse):
     """Server-sent events. Who does not take them is let go, so that the vanished cost nothing."""
 
-    def __init__(self, content: AsyncIterator[bytes]) -> None:
+    def __init__(self, content: AsyncGenerator[bytes, None]) -> None:
         # A proxy must neither keep them nor hold them back.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(content, media_type="text/event-stream", headers=headers)
+        self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_time(message: Any) -> None:
@@ -193,7 +198,9 @@ class EventStream(StreamingResponse):
                 await send(message)
 
         try:
-            await super().__call__(scope, receive, send_in_time)
+            # Whoever goes frees their place at once, not when their garbage is collected.
+            async with aclosing(self._content):
+                await super().__call__(scope, receive, send_in_time)
         except* TimeoutError:
             log.info("a follower took nothing and was let go", action="follow", path=scope["path"])
 
@@ -213,7 +220,7 @@ def _lines(events: Iterable[Told], after: Position) -> bytes:
     )
 
 
-async def _once(content: bytes) -> AsyncIterator[bytes]:
+async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
     yield content
 
 
