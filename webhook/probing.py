@@ -23,7 +23,7 @@ from webhook.located import Node
 from webhook.ports import Prober
 
 GROUP: Final = "alertmend.probes"
-_BUILT_IN: Final = ("command", "http", "tcp")
+_BUILT_IN: Final = ("command", "dns", "grpc", "http", "promql", "tcp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

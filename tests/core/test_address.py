@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, unquote
+
+import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -77,9 +80,6 @@ def test_a_url_that_an_alert_could_turn_elsewhere_is_refused(bad: str) -> None:
 @example("..", "..")
 @example("\ud800", "a")
 def test_no_value_changes_what_a_url_asks_whom(one: str, two: str) -> None:
-    from urllib.parse import parse_qs, unquote
-
-    import httpx
 
     template = "https://$target:8443/a/$labels.one/b?c=$labels.two&d=1"
     try:

@@ -7,7 +7,7 @@ functions take a text as its author wrote it, and raise `Unfit` for one that cou
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import quote, unquote
 
 from webhook.core.placeholder import Filling, Unfit, placeholders
@@ -21,6 +21,7 @@ _HOST = rf"\[[0-9A-Fa-f:.]+\]|\[\$target\]|{_NAME}"
 _ADDRESS = re.compile(rf"({_HOST}):({_PORT})")
 _AUTHORITY = re.compile(rf"({_HOST})(?::({_PORT}))?")
 _URL = re.compile(r"(https?)://([^/?#]*)([^#\\\s\x00-\x1f\x7f]*)")
+_DNS_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})")
 
 
@@ -122,6 +123,37 @@ def port_text(text: str) -> str:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise Unfit(f"{shown(text)} is no port")
     return text
+
+
+def domain_text(text: str) -> str:
+    """A name that DNS can be asked for, as it stands.
+
+    Raises:
+        Unfit: this is none; one in another script is written as `xn--…`.
+    """
+    labels = text.removesuffix(".").split(".")
+    if len(text) > 253 or _is_address(text) or not all(_DNS_LABEL.fullmatch(label) for label in labels):
+        raise Unfit(f"{shown(text)} is no DNS name")
+    return text
+
+
+def address_text(text: str) -> str:
+    """An IP address, in the one way to write it.
+
+    Raises:
+        Unfit: this is none.
+    """
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise Unfit(f"{shown(text)} is no IP address") from None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def shown(text: str) -> str:

@@ -87,6 +87,11 @@ def placeholders(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(m[0] for text in _texts(value) for m in _PLACEHOLDER.finditer(text)))
 
 
+def sample(text: str) -> str:
+    """`text` with a letter for each placeholder: what it looks like when it is filled."""
+    return _PLACEHOLDER.sub("x", text)
+
+
 def _value(match: re.Match[str], *, target: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
     if not match[2]:
         return target

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import ClassVar, Protocol, Self
 
-from webhook.core.address import fill_address, fill_url, shown
+from webhook.core.address import address_text, domain_text, fill_address, fill_url, shown
+from webhook.core.httpconfig import Server, Tls
 from webhook.core.placeholder import Filling, Unfit, placeholders
+from webhook.core.promql import fill_promql
 
 
 class ProbeKind(Protocol):
@@ -37,8 +39,17 @@ class ProbeKind(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JsonCheck:
+    """One value in a JSON body, and what it has to be."""
+
+    #: As `core.jsonpath` understands it.
+    path: str
+    equals: str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpProbe:
-    """Healthy when the answer's status is one of `status` and its body matches."""
+    """Healthy when the answer's status is one of `status`, and its body matches and holds what it should."""
 
     key: ClassVar[str] = "http"
     asks_target: ClassVar[bool] = True
@@ -47,10 +58,15 @@ class HttpProbe:
     method: str = "GET"
     status: tuple[int, ...] = (200,)
     body_regex: str | None = None
+    json: JsonCheck | None = None
+    tls: Tls | None = None
 
     def filled(self, fill: Filling) -> HttpProbe:
         """The scheme, the host and the port stay the author's: values are percent-encoded."""
-        return replace(self, url=fill_url(self.url, fill))
+        json, tls = self.json, self.tls
+        if json and isinstance(json.equals, str):
+            json = replace(json, equals=fill(json.equals))
+        return replace(self, url=fill_url(self.url, fill), json=json, tls=filled_tls(tls, fill))
 
     def __str__(self) -> str:
         return f"{self.method} {self.url}"
@@ -96,6 +112,72 @@ class CommandProbe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcProbe:
+    """Healthy when the server says SERVING of a service, by `grpc.health.v1`."""
+
+    key: ClassVar[str] = "grpc"
+    asks_target: ClassVar[bool] = True
+
+    address: str
+    #: Empty: the server as a whole.
+    service: str = ""
+    tls: Tls | None = None
+
+    def filled(self, fill: Filling) -> GrpcProbe:
+        """The host stays the author's."""
+        tls = filled_tls(self.tls, fill)
+        return replace(self, address=fill_address(self.address, fill), service=fill(self.service), tls=tls)
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.service}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromqlProbe:
+    """Healthy when Prometheus finds something, and nothing that is zero."""
+
+    key: ClassVar[str] = "promql"
+    asks_target: ClassVar[bool] = False
+
+    expr: str
+    #: None: the configuration's.
+    prometheus: Server | None = None
+
+    def filled(self, fill: Filling) -> PromqlProbe:
+        """A value stays within its string."""
+        return replace(self, expr=fill_promql(self.expr, fill))
+
+    def __str__(self) -> str:
+        return self.expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsProbe:
+    """Healthy when a name has an address; one of those that are expected, where some are."""
+
+    key: ClassVar[str] = "dns"
+
+    name: str
+    expect: tuple[str, ...] = ()
+    #: host:port or [v6]:port; None: the system's resolvers.
+    server: str | None = None
+
+    @property
+    def asks_target(self) -> bool:
+        """A server that is named is what the probe is about; the system's resolvers are not."""
+        return self.server is not None
+
+    def filled(self, fill: Filling) -> DnsProbe:
+        """The server's host stays the author's; what is looked up must be a name, and what is expected addresses."""
+        server = fill_address(self.server, fill) if self.server else None
+        expect = tuple(address_text(fill(address)) for address in self.expect)
+        return replace(self, name=domain_text(fill(self.name)), expect=expect, server=server)
+
+    def __str__(self) -> str:
+        return self.name + (f" @{self.server}" if self.server else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """A yes/no question to the world, asked before and after a playbook."""
 
@@ -129,6 +211,11 @@ def unfit_words(probe: Probe, *, target: str, labels: Mapping[str, str], annotat
     except KeyError:
         return ""
     return ""
+
+
+def filled_tls(tls: Tls | None, fill: Filling) -> Tls | None:
+    """The options with their placeholders replaced: there may be some in the server's name."""
+    return replace(tls, server_name=fill(tls.server_name)) if tls and tls.server_name else tls
 
 
 def _argument(value: str) -> str:

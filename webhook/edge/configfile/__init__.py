@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from webhook.core.evidence import Policy
+from webhook.core.httpconfig import Server
 from webhook.core.redaction import Redaction, RedactionError
 from webhook.core.rule import Limits, Rule
 from webhook.core.schedule import NamedInterval
@@ -17,6 +18,7 @@ from webhook.edge.configfile.fields import known, read_mode, read_rate
 from webhook.edge.configfile.intervals import read_time_intervals
 from webhook.edge.configfile.rules import CheckVars, Playbooks, read_rules
 from webhook.errors import Problem
+from webhook.httpconfig import read_server
 from webhook.located import (
     Node,
     duration,
@@ -42,6 +44,7 @@ _TOP = {
     "receive",
     "limits",
     "time_intervals",
+    "prometheus",
     "alertmanagers",
     "reconcile_interval",
     "redact",
@@ -101,7 +104,10 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
     max_body_bytes = otherwise(integer(receive.get("max_body_bytes"), minimum=1024, maximum=2**30), 4 * 1024 * 1024)
     inventory = _existing(fields.get("inventory"))
     rules = read_rules(
-        fields.get("rule_files"), playbooks=Playbooks(folder=playbooks, check_vars=check_vars), problems=problems
+        fields.get("rule_files"),
+        playbooks=Playbooks(folder=playbooks, check_vars=check_vars),
+        prometheus=_prometheus(fields.get("prometheus")),
+        problems=problems,
     )
     time_intervals = read_time_intervals(fields.get("time_intervals"))
     alertmanagers = read_alertmanagers(fields.get("alertmanagers"))
@@ -186,6 +192,10 @@ def _redaction(node: Node | None) -> Redaction:
         except RedactionError as error:
             item.report(f"{pattern!r}: {error}")
     return Redaction(tuple(patterns))
+
+
+def _prometheus(node: Node | None) -> Server | None:
+    return None if node is None else read_server(mapping(node, known={"url", "http_config"}, required={"url"}))
 
 
 def _limits(node: Node | None) -> Limits:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
-from webhook.core.probe import Probe, ProbeKind
-from webhook.edge.configfile.fields import known
-from webhook.located import Node, duration, integer, items, otherwise
+from webhook.core.httpconfig import Server
+from webhook.core.probe import Probe, ProbeKind, PromqlProbe
+from webhook.located import Node, duration, integer, items, mapping, otherwise
 from webhook.probing import find_kind, kind_names
 
 _SETTINGS = {"period", "timeout", "failure_threshold", "success_threshold", "within"}
-_LATER = {"grpc", "promql", "dns"}
 _AT_LEAST = timedelta(milliseconds=10)
 
 
-def read_probe(node: Node | None) -> Probe | None:
-    """A rule's probe, asked before and after its playbook."""
+def read_probe(node: Node | None, *, prometheus: Server | None = None) -> Probe | None:
+    """A rule's probe, asked before and after its playbook; `prometheus` is asked where it names none itself."""
     if node is None:
         return None
-    fields = known(node, {*kind_names(), *_SETTINGS}, later=_LATER)
-    kind = _kind(node, fields)
+    fields, kind = _read(node, _SETTINGS, prometheus)
     if kind is None:
         return None
     default = Probe(kind=kind)
@@ -33,31 +33,40 @@ def read_probe(node: Node | None) -> Probe | None:
     )
 
 
-def read_probes(node: Node | None) -> tuple[Probe, ...]:
+def read_probes(node: Node | None, *, prometheus: Server | None = None) -> tuple[Probe, ...]:
     """A list of probes that are asked once each: a kind and its timeout."""
-    return tuple(probe for item in items(node) if (probe := _read_once(item)) is not None)
+    probes = []
+    for item in items(node):
+        fields, kind = _read(item, {"timeout"}, prometheus)
+        timeout = duration(fields.get("timeout"), minimum=_AT_LEAST)
+        if kind is not None:
+            probes.append(Probe(kind=kind, timeout=timeout) if timeout else Probe(kind=kind))
+    return tuple(probes)
 
 
-def _read_once(node: Node) -> Probe | None:
-    fields = known(node, {*kind_names(), "timeout"}, later=_LATER)
-    kind = _kind(node, fields)
-    if kind is None:
-        return None
-    timeout = otherwise(duration(fields.get("timeout"), minimum=_AT_LEAST), Probe(kind=kind).timeout)
-    return Probe(kind=kind, timeout=timeout)
+def _read(node: Node, settings: set[str], prometheus: Server | None) -> tuple[Mapping[str, Node], ProbeKind | None]:
+    before, names = len(node.problems), kind_names()
+    fields = mapping(node, known={*names, *settings})
+    given = [name for name in fields if name in names]
+    if len(given) == 1:
+        return fields, _kind(fields[given[0]], prometheus)
+    # Not besides the word on a misspelt one.
+    if given or len(node.problems) == before:
+        node.report(f"give exactly one of {', '.join(names)}")
+    return fields, None
 
 
-def _kind(node: Node, fields: dict[str, Node]) -> ProbeKind | None:
-    given = [name for name in fields if name in kind_names()]
-    if len(given) != 1:
-        node.report(f"give exactly one of {', '.join(kind_names())}")
-        return None
-    (name,) = given
+def _kind(node: Node, prometheus: Server | None) -> ProbeKind | None:
     try:
-        return find_kind(name).read(fields[name])
+        kind = find_kind(node.name).read(node)
     except LookupError as error:
-        fields[name].report(str(error))
+        node.report(str(error))
         return None
+    if not isinstance(kind, PromqlProbe) or kind.prometheus is not None:
+        return kind
+    if prometheus is None:
+        node.report("no Prometheus is known; give a url here, or prometheus at the top of alertmend.yml")
+    return replace(kind, prometheus=prometheus)
 
 
 def _threshold(node: Node | None, default: int) -> int:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from webhook.core.httpconfig import Server
 from webhook.core.matcher import Matcher, MatcherError, parse_matcher
 from webhook.core.rule import Guards, Rule, Step, placeholders
 from webhook.edge.configfile.fields import known, read_mode, read_rate
@@ -45,14 +46,16 @@ class Playbooks:
     check_vars: CheckVars | None = None
 
 
-def read_rules(node: Node | None, *, playbooks: Playbooks, problems: list[Problem]) -> tuple[Rule, ...]:
+def read_rules(
+    node: Node | None, *, playbooks: Playbooks, prometheus: Server | None, problems: list[Problem]
+) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     named: dict[str, Node] = {}
     for item in items(node):
         for file in _rule_files(item):
             document = mapping(load(file, problems), known={"rules"}, required={"rules"})
             for rule in items(document.get("rules")):
-                found = _rule(rule, playbooks=playbooks, named=named)
+                found = _rule(rule, playbooks=playbooks, prometheus=prometheus, named=named)
                 rules += [found] if found else []
     return tuple(rules)
 
@@ -69,7 +72,7 @@ def _rule_files(node: Node) -> list[Path]:
     return found
 
 
-def _rule(node: Node, *, playbooks: Playbooks, named: dict[str, Node]) -> Rule | None:
+def _rule(node: Node, *, playbooks: Playbooks, prometheus: Server | None, named: dict[str, Node]) -> Rule | None:
     before = len(node.problems)
     fields = known(node, _RULE, later=_RULE_LATER, required={"name", "match"})
     name = _rule_name(fields.get("name"), named)
@@ -80,7 +83,7 @@ def _rule(node: Node, *, playbooks: Playbooks, named: dict[str, Node]) -> Rule |
         )
     target = otherwise(text(fields.get("target")), "instance")
     steps = _steps(node, fields, playbooks=playbooks)
-    probe = read_probe(fields.get("probe"))
+    probe = read_probe(fields.get("probe"), prometheus=prometheus)
     resolve_within = duration(fields.get("resolve_within"), minimum=timedelta(seconds=1))
     rule = Rule(
         name=name,

@@ -6,11 +6,8 @@ When to ask, how often, and what the answers mean is execution's affair.
 from __future__ import annotations
 
 import importlib
-import socket
-import ssl
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +16,7 @@ from typing import Final
 
 from webhook.core.placeholder import Unfit
 from webhook.core.probe import Probe
+from webhook.exchange import reason
 from webhook.ports import ProbeAnswer
 from webhook.probing import Deadline, Kind, Seen, find_kind
 from webhook.text import one_line
@@ -81,23 +79,4 @@ def _silence(probe: Probe) -> bool | None:
 
 
 def _reason(error: BaseException) -> str:
-    """Why the world could not be asked, from the first cause that has words for people."""
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, Unfit):
-            return str(cause)
-        if isinstance(cause, socket.gaierror):
-            return f"DNS: {cause.strerror}"
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"TLS: {cause.verify_message}"
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS: {cause.reason or cause}"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    return str(error) if isinstance(error, Unfit) else reason(error)

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import re
-import ssl
-from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from webhook.core.address import check_url
+from webhook.core.jsonpath import Absent, is_same, parse_path, value_at
 from webhook.core.matcher import Matcher, MatcherError, MatchType
 from webhook.core.placeholder import Unfit, placeholders
-from webhook.core.probe import HttpProbe
-from webhook.located import Node, integer, items, mapping, otherwise, text
+from webhook.core.probe import HttpProbe, JsonCheck
+from webhook.exchange import Request, exchange, head_of
+from webhook.httpconfig import read_tls
+from webhook.located import Node, integer, items, mapping, otherwise, plain, text
 from webhook.probing import Deadline, Kind, Seen
 
-if TYPE_CHECKING:
-    import httpx
-
-#: No more of a body is read, and a body that is longer is matched as far as this.
+#: No more of a body is read. One that is longer is matched as far as this, and is no JSON.
 BODY_LIMIT_BYTES: Final = 64 * 1024
+_KEYS: Final = ("url", "method", "status", "body_regex", "json", "tls")
 _METHOD: Final = re.compile(r"[A-Za-z]{1,20}")
 
 
 def _read(node: Node) -> HttpProbe | None:
-    fields = mapping(node, known={"url", "method", "status", "body_regex"}, required={"url"})
+    fields = mapping(node, known=_KEYS, required={"url"})
     status = tuple(
         number
         for item in items(fields.get("status"))
         if (number := integer(item, minimum=100, maximum=599)) is not None
     )
-    default = HttpProbe(url="")
+    default = HttpProbe(url=otherwise(_url(fields.get("url")), ""))
+    if "tls" in fields and default.url.startswith("http:"):
+        fields["tls"].report("there is no TLS in a URL that starts with http://")
     return HttpProbe(
-        url=otherwise(_url(fields.get("url")), default.url),
+        url=default.url,
         method=otherwise(_method(fields.get("method")), default.method),
         status=status or default.status,
         body_regex=_regex(fields.get("body_regex")),
+        json=_json(fields.get("json")),
+        tls=read_tls(fields.get("tls")),
     )
 
 
@@ -72,40 +75,36 @@ def _regex(node: Node | None) -> str | None:
     return written
 
 
+def _json(node: Node | None) -> JsonCheck | None:
+    fields = mapping(node, known={"path", "equals"}, required={"path", "equals"})
+    path, equals = text(fields.get("path")), plain(fields.get("equals"))
+    if isinstance(equals, (dict, list)):
+        fields["equals"].report("expected a text, a number, true, false or null")
+        return None
+    if path is None:
+        return None
+    try:
+        parse_path(path)
+    except Unfit as error:
+        fields["path"].report(str(error))
+    return JsonCheck(path=path, equals=equals)  # type: ignore[arg-type]
+
+
 def _ask(probe: HttpProbe, deadline: Deadline) -> Seen:
-    import httpx
-
-    def trace(event: str, details: dict[str, object]) -> None:
-        stream = details.get("return_value")
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete") and stream is not None:
-            deadline.watch(stream.get_extra_info("socket"))  # type: ignore[attr-defined]
-
-    url = httpx.URL(probe.url)
-    verify = _trusted() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    with (
-        # No environment: a proxy answers for itself, not for the host that is asked about.
-        httpx.Client(verify=verify, trust_env=False, timeout=deadline.seconds_left) as client,
-        client.stream(
-            probe.method,
-            url,
-            # Nothing compressed, since a small body could grow without bound.
-            headers={"user-agent": "alertmend", "accept-encoding": "identity", "connection": "close"},
-            follow_redirects=False,
-            extensions={"trace": trace},
-        ) as response,
-    ):
-        return _judged(probe, response)
-
-
-def _judged(probe: HttpProbe, response: httpx.Response) -> Seen:
-    if response.status_code not in probe.status:
-        wanted = " or ".join(str(status) for status in probe.status)
-        return Seen(healthy=False, words=f"status {response.status_code} instead of {wanted}")
-    if probe.body_regex is None:
-        return Seen(healthy=True, words=f"status {response.status_code}")
-    if _matches(probe.body_regex, _head(response.iter_raw())):
-        return Seen(healthy=True, words=f"status {response.status_code}, and the body matches")
-    return Seen(healthy=False, words=f"the body does not match {probe.body_regex}")
+    request = Request(method=probe.method, url=probe.url, tls=probe.tls)
+    with exchange(request, deadline) as response:
+        status = response.status_code
+        if status not in probe.status:
+            wanted = " or ".join(str(status) for status in probe.status)
+            return Seen(healthy=False, words=f"status {status} instead of {wanted}")
+        if probe.body_regex is None and probe.json is None:
+            return Seen(healthy=True, words=f"status {status}")
+        body = head_of(response, BODY_LIMIT_BYTES)
+    if probe.body_regex is not None and not _matches(probe.body_regex, body[:BODY_LIMIT_BYTES]):
+        return Seen(healthy=False, words=f"the body does not match {probe.body_regex}")
+    if probe.json is not None and (problem := _differs(probe.json, body)):
+        return Seen(healthy=False, words=problem)
+    return Seen(healthy=True, words=f"status {status}, and the body is as it should be")
 
 
 def _matches(pattern: str, body: bytes) -> bool:
@@ -116,19 +115,19 @@ def _matches(pattern: str, body: bytes) -> bool:
     return re2.compile(pattern, options).search(body.decode("utf-8", "replace")) is not None
 
 
-def _head(chunks: Iterator[bytes]) -> bytes:
-    head = bytearray()
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= BODY_LIMIT_BYTES:
-            break
-    return bytes(head[:BODY_LIMIT_BYTES])
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The system's certificates, among them those that the operator has added. Made once: it takes 20 ms."""
-    return ssl.create_default_context()
+def _differs(check: JsonCheck, body: bytes) -> str:
+    """How the value in the body differs; empty when it does not."""
+    if len(body) > BODY_LIMIT_BYTES:
+        return f"the body is longer than {BODY_LIMIT_BYTES} bytes"
+    try:
+        found = value_at(json.loads(body), parse_path(check.path))
+    except Absent:
+        return f"there is no {check.path} in the body"
+    except (ValueError, RecursionError):
+        return "the body is no JSON"
+    if is_same(found, check.equals):
+        return ""
+    return f"{check.path} is {json.dumps(found)[:80]} instead of {json.dumps(check.equals)}"
 
 
 KIND = Kind(read=_read, ask=_ask, imports=("httpx",))
