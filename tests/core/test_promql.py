@@ -13,8 +13,8 @@ from webhook.core.placeholder import Filling, Unfit
 from webhook.core.promql import check_promql, fill_promql
 
 VALUES = st.one_of(
-    st.text(st.characters(codec="utf-8"), max_size=40),
-    st.text(alphabet="\"'`\\{}()[]|.*+?^$-#,= \n\r\tnxuE0a�\x00", max_size=20),
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=40),
+    st.text(min_size=1, alphabet="\"'`\\{}()[]|.*+?^$-#,= \n\r\tnxuE0a�\x00", max_size=20),
     st.sampled_from(
         ['"} or vector(1) or up{a="', "\\", '\\"', "web1.*|.*", "[", "$target", "\\E", "\N{REPLACEMENT CHARACTER}"]
     ),
@@ -126,3 +126,8 @@ def test_what_holds_no_placeholder_comes_back_as_it_was() -> None:
 def test_what_is_not_utf8_is_refused() -> None:
     with pytest.raises(Unfit, match=r"^\$labels\.x is not UTF-8$"):
         filled('up{a="$labels.x"}', "\ud800")
+
+
+def test_an_empty_value_is_refused() -> None:
+    with pytest.raises(Unfit, match=r"^\$labels\.x is empty"):
+        filled('up{a="$labels.x"}', "")

@@ -61,7 +61,7 @@ def fill_promql(text: str, fill: Filling) -> str:
     """The expression with its placeholders replaced: escaped for their string, and literal in a regular expression.
 
     Raises:
-        Unfit: the expression is not one that `check_promql` lets pass, or a value cannot stand in a raw string.
+        Unfit: `check_promql` does not let it pass, or a value is empty or cannot stand in a raw string.
     """
     check_promql(text)
     return "".join(fill(token.text, _escape(token)) for token in _tokens(text))
@@ -90,6 +90,8 @@ def _escape(token: _Token) -> Callable[[str], str]:
     quote = token.text[0]
 
     def escape(value: str) -> str:
+        if not value:
+            raise Unfit("is empty, and an empty matcher finds what has no such label")
         if quote == "`" and ("`" in value or _ESCAPED.search(value)):
             raise Unfit("cannot stand between backticks")
         # In a group of its own, so that what the author wrote after it is about the whole value.

@@ -92,8 +92,9 @@ def trickle(start: bytes, drop: bytes) -> Callable[[socket.socket], None]:
     return talk
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
+def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+    """Returns when it has come true."""
+    until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "it did not come true in 10 s"
+        assert time.monotonic() < until, f"it did not come true in {seconds:g} s"
         time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,11 @@ from webhook.core.probe import GrpcProbe
 from webhook.httpconfig import read_tls
 from webhook.located import Node, any_text, mapping, otherwise, text
 from webhook.probing import Deadline, Kind, Seen
+
+# Read when grpc is imported. Its fork handlers block a fork for ever now and then, and a worker forks for every
+# playbook; its own log would go to stderr in a format of its own.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 #: gRPC always verifies, and has no word for the oldest version.
 _TLS: Final = ("ca_file", "cert_file", "key_file", "server_name")
@@ -35,7 +41,7 @@ def _ask(probe: GrpcProbe, deadline: Deadline) -> Seen:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with _channel(probe) as channel:
+    with _channel(probe, milliseconds=int(deadline.seconds_left * 1000) + 1) as channel:
         deadline.at_end(channel.close)
         request = health_pb2.HealthCheckRequest(service=probe.service)
         try:
@@ -46,7 +52,7 @@ def _ask(probe: GrpcProbe, deadline: Deadline) -> Seen:
     return Seen(healthy=answer.status == health_pb2.HealthCheckResponse.SERVING, words=status)
 
 
-def _channel(probe: GrpcProbe) -> Any:
+def _channel(probe: GrpcProbe, *, milliseconds: int) -> Any:
     import grpc
 
     host, port = split_address(probe.address)
@@ -55,6 +61,9 @@ def _channel(probe: GrpcProbe) -> Any:
         ("grpc.enable_http_proxy", 0),
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.max_receive_message_length", _ANSWER_LIMIT_BYTES),
+        # A connection that is being made outlives its channel, by 20 seconds unless it is told otherwise.
+        ("grpc.min_reconnect_backoff_ms", milliseconds),
+        ("grpc.initial_reconnect_backoff_ms", milliseconds),
         # Otherwise the last failure of another question would be waited out.
         ("grpc.use_local_subchannel_pool", 1),
     ]

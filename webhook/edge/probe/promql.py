@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -42,7 +43,7 @@ def _ask(probe: PromqlProbe, deadline: Deadline) -> Seen:
         url=f"{server.url}/api/v1/query",
         tls=server.http_config.tls,
         headers=credentials(server.http_config),
-        form={"query": probe.expr, "timeout": f"{deadline.seconds_left:.3f}s"},
+        form={"query": probe.expr, "timeout": f"{deadline.seconds_left:.3f}"},
     )
     with exchange(request, deadline) as response:
         status, body = response.status_code, head_of(response, ANSWER_LIMIT_BYTES)
@@ -62,7 +63,7 @@ def _judged(answer: Any) -> Seen:
         return Seen(healthy=None, words=f"it is not the whole truth: {warnings[0]}")
     kind, result = answer["data"]["resultType"], answer["data"]["result"]
     if kind == "scalar":
-        return _counted([{"metric": {}, "value": result}])
+        return _number(result[1], "the number")
     if kind != "vector":
         return Seen(healthy=None, words=f"the expression gives a {kind}; a number or an instant vector is needed")
     return _counted(result)
@@ -74,12 +75,16 @@ def _counted(samples: Sequence[Mapping[str, Any]]) -> Seen:
     for sample in samples:
         if "value" not in sample:
             return Seen(healthy=None, words=f"{_name(sample)} is a histogram; a number is needed")
-        number = float(sample["value"][1])
-        if number == 0 or number != number:
-            return Seen(healthy=False, words=f"{_name(sample)} is {sample['value'][1]}")
-    if len(samples) == 1:
-        return Seen(healthy=True, words=f"{_name(samples[0])} is {samples[0]['value'][1]}")
-    return Seen(healthy=True, words=f"{len(samples)} series, and none is zero")
+    found = [_number(sample["value"][1], _name(sample)) for sample in samples]
+    if len(found) == 1:
+        return found[0]
+    zero = next((seen for seen in found if not seen.healthy), None)
+    return zero or Seen(healthy=True, words=f"{len(found)} series, and none is zero")
+
+
+def _number(written: str, name: str) -> Seen:
+    number = float(written)
+    return Seen(healthy=number != 0 and not math.isnan(number), words=f"{name} is {written}")
 
 
 def _name(sample: Mapping[str, Any]) -> str:
