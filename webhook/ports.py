@@ -239,7 +239,7 @@ class Prober(Protocol):
     """Asks the world."""
 
     def ask(self, probe: Probe) -> ProbeAnswer:
-        """One answer, after at most `probe.timeout`. A probe that cannot be asked is a sick answer, never an error."""
+        """One answer, after at most `probe.timeout`. What goes wrong is an answer too, never an error."""
         ...
 
 

@@ -210,6 +210,9 @@ def unfit_words(probe: Probe, *, target: str, labels: Mapping[str, str], annotat
         return str(error)
     except KeyError:
         return ""
+    except Exception as error:
+        # A kind that a package brought may be broken; it must not keep anything from being decided.
+        return f"this kind of probe is broken: {type(error).__name__}: {error}"
     return ""
 
 

@@ -10,12 +10,9 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.edge.probe.asking import PROBER, ask, python, serving, url, wait_for
 from webhook.core.probe import CommandProbe, HttpProbe, Probe, ProbeKind, TcpProbe
-from webhook.edge.probe import WORDS_LIMIT, _clean
 from webhook.ports import ProbeAnswer
 from webhook.probing import ask_all
 
@@ -116,11 +113,3 @@ def test_an_answer_says_what_was_asked(free_port: int) -> None:
     answer = ask(HttpProbe(url=f"http://127.0.0.1:{free_port}/x"))
     assert (answer.kind, answer.asked) == ("http", f"GET http://127.0.0.1:{free_port}/x")
     assert (answer.healthy, answer.known) == (False, True)
-
-
-@given(st.text(max_size=400))
-def test_words_are_one_short_harmless_line(words: str) -> None:
-    cleaned = _clean(words)
-    assert len(cleaned) <= WORDS_LIMIT
-    cleaned.encode()
-    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in cleaned)

@@ -29,21 +29,33 @@ class WorldProber:
     """Satisfies `ports.Prober`. Holds nothing, so that any number of threads may share one."""
 
     def ask(self, probe: Probe) -> ProbeAnswer:
-        """One answer, after at most `probe.timeout`. A probe that cannot be asked is a sick answer, never an error."""
-        kind = find_kind(probe.kind.key)
-        for module in kind.imports:
-            importlib.import_module(module)
-        at, began = datetime.now(UTC), time.monotonic()
+        """One answer, after at most `probe.timeout`. What goes wrong is an answer too, never an error."""
+        try:
+            kind = _ready(probe.kind.key)
+        except (LookupError, ImportError) as error:
+            return _answer(probe, Seen(healthy=None, words=str(error)), seconds=0)
+        began = time.monotonic()
         seen = _in_time(kind, probe, Deadline(at=began + probe.timeout.total_seconds()))
-        return ProbeAnswer(
-            at=at,
-            healthy=bool(seen.healthy),
-            known=seen.healthy is not None,
-            kind=probe.kind.key,
-            asked=one_line(str(probe.kind), limit=WORDS_LIMIT),
-            words=one_line(seen.words, limit=WORDS_LIMIT),
-            latency_seconds=time.monotonic() - began,
-        )
+        return _answer(probe, seen, seconds=time.monotonic() - began)
+
+
+def _ready(name: str) -> Kind:
+    kind = find_kind(name)
+    for module in kind.imports:
+        importlib.import_module(module)
+    return kind
+
+
+def _answer(probe: Probe, seen: Seen, *, seconds: float) -> ProbeAnswer:
+    return ProbeAnswer(
+        at=datetime.now(UTC),
+        healthy=bool(seen.healthy),
+        known=seen.healthy is not None,
+        kind=probe.kind.key,
+        asked=one_line(str(probe.kind), limit=WORDS_LIMIT),
+        words=one_line(seen.words, limit=WORDS_LIMIT),
+        latency_seconds=seconds,
+    )
 
 
 def _in_time(kind: Kind, probe: Probe, deadline: Deadline) -> Seen:
@@ -63,6 +75,8 @@ def _in_time(kind: Kind, probe: Probe, deadline: Deadline) -> Seen:
 def _asked(kind: Kind, probe: Probe, deadline: Deadline) -> Seen:
     try:
         seen = kind.ask(probe.kind, deadline)
+        if not isinstance(seen, Seen):
+            raise TypeError(f"{seen!r} is no answer")
     except Exception as error:
         # Whatever goes wrong while the world is asked is what was seen.
         seen = Seen(healthy=_silence(probe), words=_reason(error))

@@ -20,7 +20,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 #: gRPC always verifies, and has no word for the oldest version.
-_TLS: Final = ("ca_file", "cert_file", "key_file", "server_name")
+_TLS: Final = frozenset(["ca_file", "cert_file", "key_file", "server_name"])
 _ANSWER_LIMIT_BYTES: Final = 4096
 
 

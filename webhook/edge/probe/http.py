@@ -18,12 +18,11 @@ from webhook.probing import Deadline, Kind, Seen
 
 #: No more of a body is read. One that is longer is matched as far as this, and is no JSON.
 BODY_LIMIT_BYTES: Final = 64 * 1024
-_KEYS: Final = ("url", "method", "status", "body_regex", "json", "tls")
 _METHOD: Final = re.compile(r"[A-Za-z]{1,20}")
 
 
 def _read(node: Node) -> HttpProbe | None:
-    fields = mapping(node, known=_KEYS, required={"url"})
+    fields = mapping(node, known={"url", "method", "status", "body_regex", "json", "tls"}, required={"url"})
     status = tuple(
         number
         for item in items(fields.get("status"))

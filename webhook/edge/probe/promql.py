@@ -43,9 +43,12 @@ def _ask(probe: PromqlProbe, deadline: Deadline) -> Seen:
         url=f"{server.url}/api/v1/query",
         tls=server.http_config.tls,
         headers=credentials(server.http_config),
+        follow_redirects=server.http_config.follow_redirects,
         form={"query": probe.expr, "timeout": f"{deadline.seconds_left:.3f}"},
     )
     with exchange(request, deadline) as response:
+        if response.request.method != request.method:
+            return Seen(healthy=None, words="it redirects a POST; give the URL that it redirects to")
         status, body = response.status_code, head_of(response, ANSWER_LIMIT_BYTES)
     if len(body) > ANSWER_LIMIT_BYTES:
         return Seen(healthy=None, words=f"the answer is longer than {ANSWER_LIMIT_BYTES} bytes")
