@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.edge.playbook_site import ANSIBLE, MARK, Site, marked, until
+from tests.edge.playbook_site import ANSIBLE, Site, marked
 from webhook.core.rule import Untrusted
 from webhook.core.transcript import Passage
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.text import unsafe
-from webhook.edge.playbook.tree import end_leftovers
 from webhook.ports import PlaybookEnd, PlaybookResult
 
 
@@ -76,82 +72,6 @@ def test_a_playbook_that_cannot_be_read_says_so(site: Site) -> None:
     result = site.play(job)
     assert result.end is PlaybookEnd.FAILED
     assert "ERROR" in result.reason or "YAML" in result.reason
-
-
-def _forks(site: Site, marker: str) -> dict[str, Any]:
-    """A task that starts a session of its own, in which a file would appear later, and waits."""
-    late = f"(sleep 4; touch {site.folder / marker}) & sleep 300"
-    return {"ansible.builtin.command": {"argv": ["setsid", "-f", "-w", "bash", "-c", late]}}
-
-
-def test_a_timeout_ends_the_whole_tree_and_nothing_happens_afterwards(site: Site) -> None:
-    job = site.job([_forks(site, "late")], seconds=2.5)
-    began = time.monotonic()
-    result = site.play(job)
-    assert result.end is PlaybookEnd.TIMEOUT
-    assert marked(job.run) == []
-    time.sleep(max(0, 7.5 - (time.monotonic() - began)))
-    assert not (site.folder / "late").exists()
-
-
-def test_a_cancel_ends_the_whole_tree(site: Site) -> None:
-    job = site.job([_forks(site, "late")])
-    result = site.play(job, is_cancelled=lambda: any("sleep 300" in line for line in marked(job.run)))
-    assert result.end is PlaybookEnd.CANCELLED
-    assert marked(job.run) == []
-
-
-WORKER = """
-import sys, threading
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from webhook.edge.playbook.runner import AnsibleRunner
-from webhook.ports import PlaybookJob
-run, playbook, inventory, work = sys.argv[1:]
-job = PlaybookJob(run=run, playbook=Path(playbook), inventory=Path(inventory), target="web1", variables={},
-                  alertmend={}, timeout=timedelta(minutes=5))
-AnsibleRunner(work_dir=Path(work)).run(job, is_cancelled=lambda: False, hear=lambda passage: None)
-"""
-
-
-def test_a_worker_that_is_killed_leaves_nothing_running(site: Site) -> None:
-    job = site.job([_forks(site, "late")])
-    arguments = [job.run, str(job.playbook), str(site.inventory), str(site.work)]
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, *arguments])
-    until(lambda: any("sleep 300" in line for line in marked(job.run)))
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
-    until(lambda: not marked(job.run))
-
-
-def test_a_supervisor_that_is_killed_leaves_nothing_running(site: Site) -> None:
-    job = site.job([_forks(site, "late")])
-    results: list[PlaybookResult] = []
-    thread = threading.Thread(
-        target=lambda: results.append(site.runner.run(job, is_cancelled=lambda: False, hear=lambda passage: None))
-    )
-    thread.start()
-    until(lambda: any("sleep 300" in line for line in marked(job.run)))
-    [supervisor] = until(lambda: _supervisors(job.run))
-    os.kill(supervisor, signal.SIGKILL)
-    thread.join()
-    assert results[0].end is PlaybookEnd.FAILED
-    assert marked(job.run) == []
-    assert end_leftovers(job.run) == 0
-
-
-def _supervisors(run: str) -> list[int]:
-    """The parent of the run's oldest process: its own environment is the one that it was started with."""
-    marks = [int(f.name) for f in Path("/proc").glob("[0-9]*") if _has_mark(f, run)]
-    parents = {int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]) for pid in marks}
-    return [pid for pid in parents - set(marks) if b"playbook.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-def _has_mark(folder: Path, run: str) -> bool:
-    try:
-        return f"{MARK}={run}".encode() in (folder / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
 
 
 def test_several_at_once_do_not_mix(site: Site) -> None:
