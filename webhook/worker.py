@@ -19,7 +19,7 @@ from webhook import telemetry
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.incident import Pair
 from webhook.edge.queue import task_name
-from webhook.errors import ConfigError, StateConflict, Unavailable
+from webhook.errors import ConfigError, StateConflict, Unavailable, WebhookError
 from webhook.execution import LEASE
 from webhook.ports import Batch, Errand
 from webhook.process import end_with_parent
@@ -50,9 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    except Unavailable as error:
+    except WebhookError as error:
         log.error(str(error), action="start")
-        return 3
+        return 3 if isinstance(error, Unavailable) else 2
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -1,9 +1,12 @@
 """What `alertmend serve` does not start with: it ends with words, rather than run without a part of itself."""
 
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -60,3 +63,51 @@ def test_an_address_that_is_taken_is_named(alertmend: Alertmend, host: str) -> N
 
 def test_beyond_loopback_it_wants_to_know_whom_to_let_in(alertmend: Alertmend) -> None:
     assert "--web.config.file" in refused(alertmend, [f"--web.listen-address=0.0.0.0:{free_port()}"])
+
+
+def started(alertmend: Alertmend, storage: Path) -> subprocess.CompletedProcess[str]:
+    """`alertmend serve` on a storage path; it has to end by itself."""
+    options = [f"--config.file={alertmend.folder / 'alertmend.yml'}", f"--storage.path={storage}"]
+    command = [
+        sys.executable,
+        "-m",
+        "webhook.cli",
+        "serve",
+        *options,
+        f"--web.listen-address=127.0.0.1:{alertmend.port}",
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("storage", ["/proc/alertmend", "/dev/null/data", "/sys"])
+def test_a_storage_path_in_which_nothing_can_be_kept_is_named(alertmend: Alertmend, storage: str) -> None:
+    answer = started(alertmend, Path(storage))
+    assert answer.returncode == 2
+    assert f"nothing can be kept in {storage}: " in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_a_database_that_is_none_is_named_and_left_as_it_is(alertmend: Alertmend, tmp_path: Path) -> None:
+    (tmp_path / "alertmend.db").write_text("This was something else. " * 100)
+    answer = started(alertmend, tmp_path)
+    assert answer.returncode == 3
+    assert f"file is not a database ({tmp_path}/alertmend.db)" in answer.stderr and "Traceback" not in answer.stderr
+    assert (tmp_path / "alertmend.db").read_text().startswith("This was something else. ")
+
+
+def test_a_database_of_a_newer_version_is_left_to_that_version(alertmend: Alertmend, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "alertmend.db")) as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+        database.commit()
+    answer = started(alertmend, tmp_path)
+    assert answer.returncode == 2
+    assert "written by a newer alertmend" in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_a_valkey_that_cannot_read_its_files_says_where_its_log_lies(alertmend: Alertmend, tmp_path: Path) -> None:
+    (tmp_path / "appendonlydir").mkdir()
+    (tmp_path / "appendonlydir/appendonly.aof.manifest").write_text("nonsense\n")
+    answer = started(alertmend, tmp_path)
+    assert answer.returncode == 3
+    assert f"see {tmp_path}/valkey.log" in answer.stderr and "Traceback" not in answer.stderr
+    assert "AOF manifest" in (tmp_path / "valkey.log").read_text()

@@ -49,7 +49,10 @@ class Role:
 
     def start(self) -> None:
         """Start it, in a session of its own: a Ctrl-C reaches the supervisor only, which ends all in order."""
-        self.process = subprocess.Popen(self.command, start_new_session=True, stdin=subprocess.DEVNULL)
+        # What it has to say it says on standard error; Celery's farewell on standard output is no line of a log.
+        self.process = subprocess.Popen(
+            self.command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         self.started_at = time.monotonic()
         log.info("started", action="start", process=self.name, pid=self.process.pid)
 
@@ -101,7 +104,7 @@ class ValkeyRole:
         self.looked_at = time.monotonic()
         if self.valkey.answers():
             return
-        log.error("it died", action="restart", process=self.name)
+        log.error("it died", action="restart", process=self.name, see=str(self.valkey.log_file))
         try:
             self.valkey.start()
         except Unavailable as error:
@@ -118,22 +121,24 @@ class ValkeyRole:
         return True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Supervisor:
     """Keeps the roles alive until it is told to end."""
 
-    roles: Sequence[Role | ValkeyRole]
     grace_seconds: float
     config_file: Path
+    roles: Sequence[Role | ValkeyRole] = ()
     stopping: bool = False
     hangup: bool = False
-    lock: IO[str] | None = field(default=None)
 
-    def run(self) -> int:
-        """Until a SIGTERM or SIGINT; 0 when all ended well."""
+    def listen(self) -> None:
+        """Take signals from now on; what they ask for is done by `run`."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._hang_up)
+
+    def run(self) -> int:
+        """Until a SIGTERM or SIGINT; 0 when all ended well."""
         while not self.stopping:
             for role in self.roles:
                 role.look_after()
@@ -145,9 +150,8 @@ class Supervisor:
     def _reload(self) -> None:
         self.hangup = False
         # A child, so that the supervisor stays small; and no role is told of a configuration that cannot be used.
-        status = subprocess.run(
-            [sys.executable, "-m", "webhook.cli", "check", f"--config.file={self.config_file}"], check=False
-        ).returncode
+        command = [sys.executable, "-m", "webhook.cli", "check", f"--config.file={self.config_file}"]
+        status = subprocess.run(command, check=False, start_new_session=True).returncode
         if status:
             log.error("the configuration is kept as it was", action="reload")
             return
@@ -169,8 +173,6 @@ class Supervisor:
         return 0 if all(gone) else 1
 
     def _stop(self, number: int, _: object) -> None:
-        if self.stopping:
-            return
         self.stopping = True
 
     def _hang_up(self, number: int, _: object) -> None:
@@ -209,24 +211,22 @@ def serve(
         raise click.BadParameter(str(error), param_hint="--shutdown.grace") from None
     if role != "worker":
         _check_address(listen_address, is_protected=web_config_file is not None, insecure=insecure)
-    storage_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}"]
     shared += [f"--log.format={log_format}", f"--log.level={log_level}"]
     web_config = [f"--web.config.file={web_config_file}"] if web_config_file else []
+    supervisor = Supervisor(grace_seconds=grace_seconds, config_file=config_file)
+    supervisor.listen()
     with _only_one(storage_path):
         if role != "worker":
             _refuse_taken(listen_address)
         wants_valkey = _prepare([*shared, *web_config])
         valkey = EmbeddedValkey(storage=storage_path) if wants_valkey else None
-        if valkey is not None and not valkey.start():
-            log.info("adopted a Valkey that was left running", action="start")
+        roles = _roles(role, shared, [f"--web.listen-address={listen_address}", *web_config], grace_seconds)
         try:
-            roles: list[Role | ValkeyRole] = list(
-                _roles(role, shared, [f"--web.listen-address={listen_address}", *web_config], grace_seconds)
-            )
-            if valkey is not None:
-                roles.insert(0, ValkeyRole(valkey=valkey))
-            status = Supervisor(roles=roles, grace_seconds=grace_seconds, config_file=config_file).run()
+            if valkey is not None and not valkey.start():
+                log.info("adopted a Valkey that was left running", action="start")
+            supervisor.roles = [*([ValkeyRole(valkey=valkey)] if valkey else []), *roles]
+            status = supervisor.run()
         finally:
             if valkey is not None:
                 valkey.stop()
@@ -251,7 +251,7 @@ def _prepare(shared: Sequence[str]) -> bool:
     A child does it, so that the supervisor stays small.
     """
     command = [sys.executable, "-m", "webhook.worker", "prepare", *shared]
-    child = subprocess.run(command, check=False, stdout=subprocess.PIPE)
+    child = subprocess.run(command, check=False, stdout=subprocess.PIPE, start_new_session=True)
     if child.returncode:
         sys.exit(child.returncode)
     return child.stdout.strip() == b"embedded"
@@ -287,7 +287,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _only_one(storage_path: Path) -> IO[str]:
-    lock = (storage_path / "alertmend.lock").open("a")
+    try:
+        storage_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (storage_path / "alertmend.lock").open("a")
+    except OSError as error:
+        raise click.UsageError(f"nothing can be kept in {storage_path}: {error.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -41,4 +41,6 @@ def migrate(engine: Engine) -> None:
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
     except SQLAlchemyError as error:
-        raise Unavailable("the audit database", str(getattr(error, "orig", None) or error).splitlines()[0]) from error
+        words = str(getattr(error, "orig", None) or error).splitlines()[0]
+        where = f" ({engine.url.database})" if engine.dialect.name == "sqlite" else ""
+        raise Unavailable("the audit database", words + where) from error

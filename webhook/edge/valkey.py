@@ -46,6 +46,11 @@ class EmbeddedValkey:
         """As redis-py and Celery are told."""
         return f"unix://{socket_path(self.storage)}?db=0"
 
+    @property
+    def log_file(self) -> Path:
+        """What the server says, for people."""
+        return self.storage / "valkey.log"
+
     def start(self) -> bool:
         """Whether it was started; False when one that was left running is adopted.
 
@@ -78,7 +83,7 @@ class EmbeddedValkey:
         # A session of its own: a Ctrl-C in the terminal must not end it before the workers.
         for gone in self._child:
             gone.wait(START_TIMEOUT_SECONDS)
-        with (self.storage / "valkey.log").open("ab") as log:
+        with self.log_file.open("ab") as log:
             server = subprocess.Popen(
                 self._command(path),
                 stdin=subprocess.DEVNULL,
@@ -95,7 +100,7 @@ class EmbeddedValkey:
             if self.answers():
                 return
             time.sleep(0.02)
-        raise Unavailable("the embedded Valkey", f"it does not start; see {self.storage / 'valkey.log'}")
+        raise Unavailable("the embedded Valkey", f"it does not start; see {self.log_file}")
 
     def answers(self) -> bool:
         """Whether it is there, and has loaded what it kept."""
