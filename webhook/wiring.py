@@ -146,12 +146,15 @@ def connect(url: str) -> Any:
 
 
 def connect_async(url: str) -> Any:
-    """A Redis client for the receiver. It fails early, since Alertmanager tries again."""
+    """A Redis client for the receiver.
+
+    It fails early, since Alertmanager tries again: after 15 s a second one of a cluster would send everything, too.
+    """
     import redis.asyncio
     from redis.asyncio.retry import Retry as AsyncRetry
 
     return redis.asyncio.Redis.from_url(
-        url, socket_timeout=5, socket_connect_timeout=2, retry=AsyncRetry(NoBackoff(), 1)
+        url, socket_timeout=3, socket_connect_timeout=2, retry=AsyncRetry(NoBackoff(), 1)
     )
 
 

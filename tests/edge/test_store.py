@@ -658,6 +658,23 @@ def test_each_sender_hears_that_redis_is_away(tmp_path: Path) -> None:
     assert [type(answer) for answer in asyncio.run(main())] == [Unavailable] * 5
 
 
+def test_who_arrives_while_redis_fails_hears_it_at_once_and_does_not_wait_for_a_failure_of_their_own(
+    valkey: EmbeddedValkey, client: Any
+) -> None:
+    async def main() -> tuple[list[Any], int]:
+        async with counting_inbox(valkey.url) as (counting, inbox):
+            first = asyncio.create_task(inbox.put("n1", envelope()))
+            await one_round()
+            behind = [asyncio.create_task(inbox.put(f"n{n}", envelope())) for n in range(2, 5)]
+            await one_round()
+            client.set(ARRIVALS, "not a sorted set")
+            counting.open.set()
+            return await asyncio.gather(first, *behind, return_exceptions=True), counting.pipelines
+
+    answers, tried = asyncio.run(main())
+    assert ([type(answer) for answer in answers], tried) == ([Unavailable] * 4, 1)
+
+
 def test_the_inbox_goes_on_when_redis_is_back(valkey: EmbeddedValkey, client: Any) -> None:
     async def main() -> None:
         async with redis.asyncio.Redis.from_url(valkey.url) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -126,6 +127,20 @@ def test_what_no_retry_can_mend_is_a_400_that_says_what_to_change(
     answer = client.post(PATH, content=sent)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
+    assert inbox.taken == {}
+
+
+def test_a_sender_who_hangs_up_is_no_fault_of_ours(client: Client, inbox: Inbox) -> None:
+    parts = iter([{"type": "http.request", "body": b'{"vers', "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(parts)
+
+    async def send(message: Any) -> None:
+        """Goes nowhere."""
+
+    scope = {"type": "http", "method": "POST", "path": PATH, "headers": [], "query_string": b""}
+    asyncio.run(client.app(scope, receive, send))
     assert inbox.taken == {}
 
 

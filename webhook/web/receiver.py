@@ -6,12 +6,12 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from webhook.edge.payload import check_size, count_alerts
 from webhook.edge.webconfig import Role
-from webhook.errors import AccessDenied
+from webhook.errors import AccessDenied, PayloadError
 from webhook.ports import Envelope
 from webhook.web.auth import Authenticator
 from webhook.wiring import new_id, now
@@ -57,7 +57,10 @@ async def _body(request: Request, *, limit: int) -> bytes:
     if _LENGTH.fullmatch(announced):
         check_size(int(announced), limit=limit)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        check_size(len(body), limit=limit)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            check_size(len(body), limit=limit)
+    except ClientDisconnect:
+        raise PayloadError("the sender hung up before the body was whole") from None
     return bytes(body)

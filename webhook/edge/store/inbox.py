@@ -60,7 +60,9 @@ class RedisInbox:
                 await self._store(group)
             except Exception as error:  # whatever it was, it was not stored, and each sender must hear so
                 failure = Unavailable("Redis", str(error) or type(error).__name__)
-                for _, _, stored in group:
+                # Those who arrived in the meantime hear it now: each would wait for as long again.
+                late, self._arrived = self._arrived, []
+                for _, _, stored in [*group, *late]:
                     if not stored.done():
                         stored.set_exception(failure)
             else:
