@@ -22,7 +22,16 @@ def test_every_link_leads_somewhere(file: Path) -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    docs = REPOSITORY / "docs"
-    pages = [str(file.relative_to(docs).with_suffix("")) for file in FILES if file.is_relative_to(docs)]
-    missing = sorted(set(pages) - {"index", *page("index.md").split()})
+    missing = sorted(_pages() - {"index", *page("index.md").split()})
     assert not missing, f"add to the toctree in docs/index.md: {', '.join(missing)}"
+
+
+def test_every_page_is_in_the_readme() -> None:
+    named = {link.partition("#")[0] for link in links(REPOSITORY / "README.md")}
+    missing = sorted(name for name in _pages() - {"index"} if "/" not in name and f"docs/{name}.md" not in named)
+    assert not missing, f"add a row to the table under 'Documentation' in README.md for {', '.join(missing)}"
+
+
+def _pages() -> set[str]:
+    docs = REPOSITORY / "docs"
+    return {str(file.relative_to(docs).with_suffix("")) for file in FILES if file.is_relative_to(docs)}
