@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -119,6 +121,8 @@ def test_credentials_and_tls_are_read_from_beside_the_file(tmp_path: Path) -> No
             "{promql: {expr: up, url: 'http://a', http_config: {authorization: {credentials_file: gone}}}}",
             "1:93: credentials_file: 'gone' cannot be read",
         ),
+        ("{http: {url: 'http://a', status: []}}", "1:41: status: give at least one status, or leave it out"),
+        ("{http: {url: 'http://a', method: head, json: {path: $, equals: 1}}}", "1:53: json: the answer to a HEAD has"),
         ("{http: {url: 'http://a', tls: {}}}", "1:38: tls: there is no TLS in a URL that starts with http://"),
         ("{http: {url: 'https://a', tls: {cert_file: rules.yml}}}", "1:39: tls: give both cert_file and key_file"),
         ("{http: {url: 'https://a', tls: {ca_file: gone}}}", "1:49: ca_file: 'gone' cannot be read"),
@@ -166,3 +170,23 @@ def test_a_list_of_probes_takes_a_kind_and_a_timeout_each() -> None:
         "unknown key 'period'",
         "give exactly one of command, dns, grpc, http, promql, tcp",
     ]
+
+
+def test_reading_a_probe_imports_nothing_that_only_asking_needs() -> None:
+    # The web process reads the rules too, and never asks.
+    code = """
+import sys
+import subprocess
+import sys
+from pathlib import Path
+from webhook.edge.configfile.probes import read_probes
+from webhook.located import parse
+from webhook.probing import kind_names
+problems = []
+kinds = ["{url: 'http://a'}", "{address: 'a:1'}", "{name: a}", "{expr: up, url: 'http://a'}", "{argv: [a]}"]
+written = ", ".join("{%s: %s}" % pair for pair in zip(["http", "grpc", "dns", "promql", "command"], kinds))
+assert len(read_probes(parse(f"[{written}]".encode(), file=Path("rules.yml"), problems=problems))) == 5, problems
+print(sorted({"grpc", "dns", "httpx", "google.protobuf"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

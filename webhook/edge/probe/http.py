@@ -23,22 +23,21 @@ _METHOD: Final = re.compile(r"[A-Za-z]{1,20}")
 
 def _read(node: Node) -> HttpProbe | None:
     fields = mapping(node, known={"url", "method", "status", "body_regex", "json", "tls"}, required={"url"})
-    status = tuple(
-        number
-        for item in items(fields.get("status"))
-        if (number := integer(item, minimum=100, maximum=599)) is not None
-    )
-    default = HttpProbe(url=otherwise(_url(fields.get("url")), ""))
-    if "tls" in fields and default.url.startswith("http:"):
-        fields["tls"].report("there is no TLS in a URL that starts with http://")
-    return HttpProbe(
-        url=default.url,
+    default = HttpProbe(url="")
+    probe = HttpProbe(
+        url=otherwise(_url(fields.get("url")), default.url),
         method=otherwise(_method(fields.get("method")), default.method),
-        status=status or default.status,
+        status=otherwise(_status(fields.get("status")), default.status),
         body_regex=_regex(fields.get("body_regex")),
         json=_json(fields.get("json")),
         tls=read_tls(fields.get("tls")),
     )
+    if "tls" in fields and probe.url.startswith("http:"):
+        fields["tls"].report("there is no TLS in a URL that starts with http://")
+    for name in ("body_regex", "json"):
+        if name in fields and probe.method == "HEAD":
+            fields[name].report("the answer to a HEAD has no body")
+    return probe
 
 
 def _url(node: Node | None) -> str | None:
@@ -59,6 +58,15 @@ def _method(node: Node | None) -> str | None:
     if not _METHOD.fullmatch(method):
         node.report("a method like GET, HEAD or POST is needed")
     return method.upper()
+
+
+def _status(node: Node | None) -> tuple[int, ...] | None:
+    if node is None:
+        return None
+    found = [integer(item, minimum=100, maximum=599) for item in items(node)]
+    if not found:
+        node.report("give at least one status, or leave it out")
+    return tuple(status for status in found if status is not None)
 
 
 def _regex(node: Node | None) -> str | None:
