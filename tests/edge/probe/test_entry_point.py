@@ -38,6 +38,15 @@ class Question:
 
 KIND = Kind(read=lambda node: Question(), ask=lambda question, deadline: Seen(healthy=True, words="full"))
 """
+READ = """
+from pathlib import Path
+from webhook.edge.configfile import read_config
+from webhook.errors import ConfigError
+try:
+    read_config(Path("alertmend.yml"))
+except ConfigError as error:
+    print(*error.problems, sep="\\n")
+"""
 ASK = """
 import json, sys
 from dataclasses import asdict
@@ -69,19 +78,19 @@ def run(site: Path, packages: Path, *command: str) -> subprocess.CompletedProces
     )
 
 
-def check(site: Path, packages: Path, probe: str) -> list[str]:
-    """The problems that `alertmend check` finds with a probe."""
+def problems(site: Path, packages: Path, probe: str) -> list[str]:
+    """What is wrong with a probe."""
     (site / "rules.yml").write_text(RULES.replace("{probe}", probe))
-    done = run(site, packages, "-m", "webhook.cli", "check", "--config.file=alertmend.yml")
-    assert done.returncode == (2 if done.stdout else 0), done.stderr
+    done = run(site, packages, "-c", READ)
+    assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
 def ask(site: Path, packages: Path, probe: str, *, target: str = "127.0.0.1", **labels: str) -> list[Any]:
-    assert check(site, packages, probe) == []
+    (site / "rules.yml").write_text(RULES.replace("{probe}", probe))
     done = run(site, packages, "-c", ASK, target, json.dumps(labels))
     assert done.returncode == 0, done.stderr
-    answer: list[Any] = json.loads(done.stdout)
+    answer: list[Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
@@ -90,15 +99,26 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install_example(tmp_path_factory.mktemp("example"))
 
 
-def test_the_example_is_read_with_every_mistake_at_its_place(site: Path, example: Path) -> None:
-    assert check(site, example, "{redis: {address: '$target:6379'}, period: 5s}") == []
-    assert check(site, example, "{redis: {adress: '$target:6379', address: '$labels.host:1'}}") == [
-        "rules.yml:5:21: redis: unknown key 'adress'; did you mean 'address'?",
-        "rules.yml:5:54: address: only $target may name the host, since $labels.host is a stranger's word; it may be"
-        " the whole port, like '$target:$labels.host'",
-    ]
-    assert check(site, example, "{redis: {}}") == ["rules.yml:5:20: redis: the key 'address' is missing"]
-    assert check(site, example, "{rediss: {}}") == [
+def test_alertmend_check_knows_the_example_and_every_mistake_at_its_place(site: Path, example: Path) -> None:
+    for probe, found in (
+        ("{redis: {address: '$target:6379'}, period: 5s}", []),
+        (
+            "{redis: {adress: '$target:6379', address: '$labels.host:1'}}",
+            [
+                "rules.yml:5:21: redis: unknown key 'adress'; did you mean 'address'?",
+                "rules.yml:5:54: address: only $target may name the host, since $labels.host is a stranger's word; it"
+                " may be the whole port, like '$target:$labels.host'",
+            ],
+        ),
+    ):
+        (site / "rules.yml").write_text(RULES.replace("{probe}", probe))
+        done = run(site, example, "-m", "webhook.cli", "check", "--config.file=alertmend.yml")
+        assert (done.returncode, done.stdout.splitlines()) == (2 if found else 0, found), done.stderr
+
+
+def test_the_example_is_read_like_a_built_in_kind(site: Path, example: Path) -> None:
+    assert problems(site, example, "{redis: {}}") == ["rules.yml:5:20: redis: the key 'address' is missing"]
+    assert problems(site, example, "{rediss: {}}") == [
         "rules.yml:5:13: probe: unknown key 'rediss'; did you mean 'redis'?"
     ]
 
@@ -127,25 +147,25 @@ def test_the_example_is_bounded_by_the_timeout_and_says_why_it_was_not_answered(
 
 
 def test_without_the_package_its_key_is_unknown(site: Path, tmp_path: Path) -> None:
-    [problem] = check(site, tmp_path, "{redis: {address: '$target:6379'}}")
+    [problem] = problems(site, tmp_path, "{redis: {address: '$target:6379'}}")
     assert problem.startswith("rules.yml:5:13: probe: unknown key 'redis'; ")
 
 
 def test_two_packages_with_one_key_are_a_problem_and_neither_wins(site: Path, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     write_package(packages, "moon-one", key="moon", code=WHOLE)
-    assert check(site, packages, "{moon: {}}") == []
+    assert problems(site, packages, "{moon: {}}") == []
     write_package(packages, "moon-two", key="moon", code=WHOLE)
-    [problem] = check(site, packages, "{moon: {}}")
+    [problem] = problems(site, packages, "{moon: {}}")
     assert problem == "rules.yml:5:19: moon: both moon-one 1.0 and moon-two 1.0 bring this kind of probe"
 
 
 def test_a_built_in_kind_cannot_be_replaced(site: Path, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     write_package(packages, "evil", key="tcp", code=WHOLE)
-    [problem] = check(site, packages, "{tcp: {address: 'a:1'}}")
+    [problem] = problems(site, packages, "{tcp: {address: 'a:1'}}")
     assert problem == "rules.yml:5:18: tcp: both alertmend itself and evil 1.0 bring this kind of probe"
-    assert check(site, packages, "{http: {url: 'http://a'}}") == []
+    assert problems(site, packages, "{http: {url: 'http://a'}}") == []
 
 
 @pytest.mark.parametrize(
@@ -166,9 +186,9 @@ def test_a_package_that_is_broken_is_a_problem_of_the_rules_that_use_it_alone(
 ) -> None:
     packages = tmp_path / "packages"
     write_package(packages, "moon", key="moon", code=code)
-    [found] = check(site, packages, "{moon: {}}")
+    [found] = problems(site, packages, "{moon: {}}")
     assert found.startswith(f"rules.yml:5:19: moon: {problem}")
-    assert check(site, packages, "{tcp: {address: 'a:1'}}") == []
+    assert problems(site, packages, "{tcp: {address: 'a:1'}}") == []
 
 
 @pytest.mark.parametrize(
@@ -188,6 +208,4 @@ def test_whatever_a_package_answers_is_an_answer(site: Path, tmp_path: Path, ask
     whole = 'Seen(healthy=True, words="full")'
     assert whole in WHOLE
     write_package(packages, "moon", key="moon", code=WHOLE.replace(whole, ask_with))
-    assert check(site, packages, "{moon: {}}") == []
-    done = run(site, packages, "-c", ASK, "web1", "{}")
-    assert json.loads(done.stdout.splitlines()[-1]) == answer
+    assert ask(site, packages, "{moon: {}}") == answer
