@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-PATIENCE_SECONDS = 60.0
+#: Long, since it is only waited for whole when something is wrong: the machine may be busy with other things.
+PATIENCE_SECONDS = 120.0
 
 
 def free_port() -> int:
@@ -45,6 +46,13 @@ def answers(url: str) -> bool:
     return False
 
 
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that waits to be buried does not."""
+    with suppress(OSError):
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 @dataclass
 class Processes:
     """Everything that a test started; ended with it."""
@@ -60,7 +68,9 @@ class Processes:
 
     def end(self) -> None:
         for process in reversed(self.running):
-            process.terminate()
+            # Only alertmend has to be asked: it ends what it started. An Alertmanager would finish its retries first.
+            is_ours = isinstance(process.args, list) and process.args[0] == sys.executable
+            (process.terminate if is_ours else process.kill)()
         for process in reversed(self.running):
             try:
                 process.wait(45)
@@ -181,10 +191,17 @@ class Alertmend:
         raise LookupError(role)
 
     def kill(self, role: str) -> int:
-        """End a role with SIGKILL."""
+        """End a role with SIGKILL; it is gone when this returns."""
         pid = self.child(role)
         os.kill(pid, signal.SIGKILL)
+        until(lambda: not lives(pid), f"{role} is gone")
         return pid
+
+    def has(self, role: str) -> bool:
+        """Whether a role has a process."""
+        with suppress(LookupError):
+            return self.child(role) > 0
+        return False
 
     def get(self, path: str, **query: str) -> Any:
         return httpx.get(f"{self.url}/api/v1/{path}", params=query, timeout=10).raise_for_status().json()
@@ -215,10 +232,10 @@ RULE = """\
 """
 
 
-def post_alerts(alertmanager: str, *instances: str, **labels: str) -> None:
+def post_alerts(alertmanager: str, *instances: str, firing: bool = True, **labels: str) -> None:
     """Hand alerts to Alertmanager's own API, as Prometheus does."""
-    at = datetime.now(UTC).isoformat()
-    alerts = [{"labels": {"alertname": "Down", "instance": name, **labels}, "startsAt": at} for name in instances]
+    when = {"startsAt" if firing else "endsAt": datetime.now(UTC).isoformat()}
+    alerts = [{"labels": {"alertname": "Down", "instance": name, **labels}, **when} for name in instances]
     httpx.post(f"{alertmanager}/api/v2/alerts", json=alerts, timeout=5).raise_for_status()
 
 

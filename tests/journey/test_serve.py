@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.journey.harness import Alertmend, Processes, answers, firing, notification, until
+from tests.journey.harness import Alertmend, Processes, answers, firing, lives, notification, until
 
 SLOW = """\
   - name: slow
@@ -94,19 +94,12 @@ def test_when_the_supervisor_is_killed_all_end_and_the_next_start_adopts_what_it
     children = [alertmend.child(role) for role in ("intake", "runs", "webhook.web")]
     first.send_signal(signal.SIGKILL)
     first.wait()
-    until(lambda: not any(_lives(pid) for pid in children), "the roles have ended")
+    until(lambda: not any(lives(pid) for pid in children), "the roles have ended")
     assert not answers(f"{alertmend.url}/healthz")
     alertmend.start()
     assert "adopted" in (processes.folder / "alertmend.log").read_text()
     httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
     until(alertmend.finished, "it works again")
-
-
-def _lives(pid: int) -> bool:
-    with suppress(OSError):
-        os.kill(pid, 0)
-        return b"webhook" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
 
 
 def test_a_second_one_on_the_same_storage_is_refused_with_words(processes: Processes) -> None:
