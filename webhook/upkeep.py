@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -52,9 +52,12 @@ class Upkeep:
             for batch in batches:
                 self.change.seal(batch)
 
-    def ring_again(self) -> None:
-        """Ring for notifications that have lain in the inbox for too long. About every half minute."""
-        waiting = self.change.store.waiting_since(self.now() - RING_AGAIN, limit=PORTION)
+    def ring_again(self, *, after: timedelta = RING_AGAIN) -> None:
+        """Ring for notifications that have lain in the inbox for that long.
+
+        About every half minute; and at once by a worker that starts, since the one before it may have died over some.
+        """
+        waiting = self.change.store.waiting_since(self.now() - after, limit=PORTION)
         self.change.store.ring([Doorbell(errand=Errand.INTAKE, about=id) for id in waiting])
 
     def mourn(self) -> list[str]:

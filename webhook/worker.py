@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -79,7 +80,7 @@ def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
         pool, every, beat = "threads", LEASE.total_seconds() / 5, services.execution.keep_leases
         threading.Thread(target=services.execution.live.keep_telling, args=(over,), name="live", daemon=True).start()
     threading.Thread(target=_repeat, args=(beat, every, over), name="beat", daemon=True).start()
-    signals.worker_ready.connect(lambda **_: _take_signals(services, role), weak=False)
+    signals.worker_ready.connect(lambda **_: _get_ready(services, role), weak=False)
     signals.worker_shutting_down.connect(lambda **_: _close_after(services, grace_seconds, over), weak=False)
     worker = services.app.Worker(
         queues=[role],
@@ -155,7 +156,12 @@ def _repeat(beat: Callable[[], None], every: float, over: threading.Event) -> No
             log.exception("upkeep failed", action="upkeep")
 
 
-def _take_signals(services: Services, role: str) -> None:
+def _get_ready(services: Services, role: str) -> None:
+    if role == "intake":
+        try:
+            services.upkeep.ring_again(after=timedelta(0))
+        except Unavailable as error:
+            log.warning("upkeep has to wait", action="upkeep", error=str(error))
     # Celery would restart the whole worker, and with it what runs.
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(services, role)).start())
 
