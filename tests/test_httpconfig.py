@@ -79,7 +79,7 @@ def test_a_secret_may_be_written_out_where_the_file_is_a_persons_own(folder: Pat
         ("basic_aut: {}", "unknown key 'basic_aut'; did you mean 'basic_auth'?"),
         ("follow_redirects: 1", "expected true or false"),
         ("tls_config: {cert_file: secret}", "give both cert_file and key_file"),
-        ("tls_config: {ca_file: secret}", "its files cannot be used"),
+        ("tls_config: {ca_file: secret}", "the TLS files cannot be used"),
         ("tls_config: {insecure_skip_verify: true, ca_file: secret}", "leave one of them out"),
         ("[]", "expected a mapping"),
     ],

@@ -108,6 +108,19 @@ def ssl_context(tls: Tls | None) -> ssl.SSLContext:
     return context
 
 
+def check_files(tls: Tls | None) -> None:
+    """Returns when the files can be used as they are now.
+
+    Raises:
+        Unfit: they cannot.
+    """
+    try:
+        ssl_context(tls)
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror or str(error)
+        raise Unfit(f"the TLS files cannot be used: {str(reason).replace('_', ' ').lower()}") from None
+
+
 def credentials(config: HttpConfig) -> Mapping[str, str]:
     """The headers that say who we are, the secret as its file holds it now.
 
@@ -148,10 +161,9 @@ def _scheme(node: Node | None) -> str | None:
 
 def _try(node: Node, tls: Tls) -> None:
     try:
-        ssl_context(tls)
-    except OSError as error:
-        reason = getattr(error, "reason", None) or error.strerror or str(error)
-        node.report(f"its files cannot be used: {str(reason).replace('_', ' ').lower()}")
+        check_files(tls)
+    except Unfit as error:
+        node.report(str(error))
 
 
 @cache

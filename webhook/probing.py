@@ -73,7 +73,9 @@ class Deadline:
         with self._lock:
             self._over, endings = True, self._endings
         for ending in endings:
-            ending()
+            # What cannot be broken off is left behind; the answer is not lost for that.
+            with suppress(Exception):
+                ending()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,8 @@ class Kind:
 
     #: What stands under its key to what is asked; None when it has reported what is wrong.
     read: Callable[[Node], ProbeKind | None]
-    #: One question, placeholders replaced, in a thread of its own. An exception is an answer too: its words are seen.
+    #: One question, placeholders replaced, in a thread of its own. An exception is an answer too, and its words are
+    #: seen; `Unfit` says that it cannot be asked, so that nothing is known.
     ask: Callable[[Any, Deadline], Seen]
     #: Modules that take long to import: imported when the kind is first asked, before the clock starts.
     imports: tuple[str, ...] = ()

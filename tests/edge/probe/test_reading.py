@@ -128,7 +128,7 @@ def test_credentials_and_tls_are_read_from_beside_the_file(tmp_path: Path) -> No
         ("{http: {url: 'https://a', tls: {ca_file: gone}}}", "1:49: ca_file: 'gone' cannot be read"),
         (
             "{http: {url: 'https://a', tls: {ca_file: rules.yml}}}",
-            "1:39: tls: its files cannot be used: no certificate",
+            "1:39: tls: the TLS files cannot be used: no certificate",
         ),
         (
             "{http: {url: 'https://a', tls: {ca_file: rules.yml, insecure_skip_verify: true}}}",
@@ -155,7 +155,7 @@ def test_a_key_that_belongs_to_another_certificate_is_told(tmp_path: Path) -> No
     authority.issue("two.test")
     tls = "{cert_file: one.test.pem, key_file: two.test.key}"
     problem = problem_of(f"{{http: {{url: 'https://a', tls: {tls}}}}}", folder=tmp_path)
-    assert problem == "1:39: tls: its files cannot be used: key values mismatch"
+    assert problem == "1:39: tls: the TLS files cannot be used: key values mismatch"
 
 
 def test_a_list_of_probes_takes_a_kind_and_a_timeout_each() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.edge.probe.asking import Answers, ask
 from tests.edge.probe.authority import Authority
 from webhook.core.httpconfig import Tls, TlsVersion
-from webhook.core.probe import HttpProbe
+from webhook.core.probe import GrpcProbe, HttpProbe
 from webhook.ports import ProbeAnswer
 
 Serve = Callable[[ssl.SSLContext], int]
@@ -113,6 +113,12 @@ def test_certificates_are_read_again_for_each_question(authority: Authority, ser
     assert asked(port, tls).healthy
 
 
-def test_a_certificate_file_that_is_gone_is_told(authority: Authority, serve: Serve) -> None:
-    answer = asked(serve(authority.context("127.0.0.1")), Tls(ca_file="/no/such/file"))
-    assert (answer.healthy, answer.words) == (False, "no such file or directory")
+def test_a_file_of_ours_that_is_gone_says_nothing_about_the_target(free_port: int) -> None:
+    tls = Tls(ca_file="/no/such/file")
+    for kind in (
+        HttpProbe(url=f"https://127.0.0.1:{free_port}/", tls=tls),
+        GrpcProbe(address=f"127.0.0.1:{free_port}", tls=tls),
+    ):
+        answer = ask(kind)
+        assert (answer.healthy, answer.known) == (False, False)
+        assert answer.words == "the TLS files cannot be used: no such file or directory"

@@ -77,9 +77,11 @@ def _asked(kind: Kind, probe: Probe, deadline: Deadline) -> Seen:
         seen = kind.ask(probe.kind, deadline)
         if not isinstance(seen, Seen):
             raise TypeError(f"{seen!r} is no answer")
+    except Unfit as error:
+        seen = Seen(healthy=None, words=str(error))
     except Exception as error:
         # Whatever goes wrong while the world is asked is what was seen.
-        seen = Seen(healthy=_silence(probe), words=_reason(error))
+        seen = Seen(healthy=_silence(probe), words=reason(error))
     return _too_late(probe) if deadline.is_over else seen
 
 
@@ -90,7 +92,3 @@ def _too_late(probe: Probe) -> Seen:
 def _silence(probe: Probe) -> bool | None:
     """What no answer says: the target is sick when it was asked itself, and nothing when someone else was."""
     return False if probe.kind.asks_target else None
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, Unfit) else reason(error)

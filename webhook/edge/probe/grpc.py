@@ -10,7 +10,7 @@ from webhook.core.address import check_address, split_address
 from webhook.core.httpconfig import Tls
 from webhook.core.placeholder import Unfit
 from webhook.core.probe import GrpcProbe
-from webhook.httpconfig import read_tls
+from webhook.httpconfig import check_files, read_tls
 from webhook.located import Node, any_text, mapping, otherwise, text
 from webhook.probing import Deadline, Kind, Seen
 
@@ -41,6 +41,7 @@ def _ask(probe: GrpcProbe, deadline: Deadline) -> Seen:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+    check_files(probe.tls)
     with _channel(probe, milliseconds=int(deadline.seconds_left * 1000) + 1) as channel:
         deadline.at_end(channel.close)
         request = health_pb2.HealthCheckRequest(service=probe.service)

@@ -12,7 +12,7 @@ from webhook.core.matcher import Matcher, MatcherError, MatchType
 from webhook.core.placeholder import Unfit, placeholders
 from webhook.core.probe import HttpProbe, JsonCheck
 from webhook.exchange import Request, exchange, head_of
-from webhook.httpconfig import read_tls
+from webhook.httpconfig import check_files, read_tls
 from webhook.located import Node, integer, items, mapping, otherwise, plain, text
 from webhook.probing import Deadline, Kind, Seen
 
@@ -98,6 +98,7 @@ def _json(node: Node | None) -> JsonCheck | None:
 
 
 def _ask(probe: HttpProbe, deadline: Deadline) -> Seen:
+    check_files(probe.tls)
     request = Request(method=probe.method, url=probe.url, tls=probe.tls)
     with exchange(request, deadline) as response:
         status = response.status_code
