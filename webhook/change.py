@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from webhook.core.state import Draft, Keys
+from webhook.core.incident import RunState
+from webhook.core.state import Draft, Keys, Snapshot
+from webhook.core.storm import Crowd
 from webhook.errors import StateConflict
 from webhook.ports import Batch, IncidentRecord, Ledger, Store
 
@@ -53,18 +55,18 @@ class Change:
                 return None
             batch = _batch(draft, id=id, at=at)
             if self.store.commit(draft, batch=batch, taken=taken):
-                self.seal(batch)
+                if batch is not None:
+                    self.seal(batch)
                 return result
         raise StateConflict
 
     def read(self, keys: Keys, *, with_runs: bool = True) -> Draft:
         """A draft that holds `keys` and all that they lead to, at one revision; the runs of incidents if wanted."""
-        # Which incident an alert belongs to, and which run an incident has, is known only once they are read.
+        # Which incident an alert belongs to, and what that incident has, is known only once they are read.
+        asked = keys.runs
         while True:
             snapshot = self.store.read(keys)
-            pairs = {state.pair for state in snapshot.alerts.values()} | {run.pair for run in snapshot.runs.values()}
-            active = {state.incident.run for state in snapshot.pairs.values() if with_runs and state.incident}
-            wanted = keys | Keys(pairs=frozenset(pairs), runs=frozenset(run for run in active if run))
+            wanted = keys | _led_to(snapshot, asked=asked, with_runs=with_runs)
             if wanted == keys:
                 return Draft.of(snapshot)
             keys = wanted
@@ -73,6 +75,20 @@ class Change:
         """Writes a batch to the ledger, then rings for its runs. Doing it twice leaves one trace."""
         self.ledger.append(batch)
         self.store.confirm(batch)
+
+
+def _led_to(snapshot: Snapshot, *, asked: frozenset[str], with_runs: bool) -> Keys:
+    runs = snapshot.runs.values()
+    incidents = [state.incident for state in snapshot.pairs.values() if state.incident]
+    waiting = (i.run for i in incidents if i.run and (with_runs or i.run_state is RunState.AWAITING_APPROVAL))
+    return Keys(
+        alerts=frozenset(fingerprint for run in runs if run.id in asked for fingerprint in run.alerts),
+        pairs=frozenset(state.pair for state in snapshot.alerts.values()) | frozenset(run.pair for run in runs),
+        runs=frozenset(waiting),
+        locks=frozenset(key for run in runs for key in run.locks),
+        crowds=frozenset(Crowd(incident.rule, incident.group) for incident in incidents if incident.group),
+        escalations=frozenset(incident.id for incident in incidents if incident.handed_over),
+    )
 
 
 def plain(body: Mapping[str, object]) -> dict[str, object]:
@@ -90,7 +106,10 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _batch(draft: Draft, *, id: str, at: datetime) -> Batch:
+def _batch(draft: Draft, *, id: str, at: datetime) -> Batch | None:
+    """What goes on the record; None when nothing does."""
+    if not (draft.events or draft.incidents or draft.doorbells or draft.plans):
+        return None
     return Batch(
         id=id,
         at=at,
@@ -99,4 +118,5 @@ def _batch(draft: Draft, *, id: str, at: datetime) -> Batch:
         runs=tuple(draft.runs[str(name)] for kind, name in draft.touched if kind == "run"),
         transcripts=dict(draft.transcripts),
         doorbells=tuple(draft.doorbells),
+        plans=tuple(draft.plans),
     )

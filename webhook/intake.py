@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from webhook.asking import Asking
 from webhook.change import Change
 from webhook.core.alert import Alert, Notification
 from webhook.core.audit import AuditEvent, Event
-from webhook.core.evidence import Occasion
-from webhook.core.incident import Pair
+from webhook.core.evidence import Occasion, Report, crowd_of, lock_keys, missing_locks
+from webhook.core.incident import Pair, RunState
 from webhook.core.rulebook import Match, Rulebook
-from webhook.core.state import Draft, Keys, pair_due
-from webhook.core.transition import NewId, admit, clear
-from webhook.ports import Envelope
+from webhook.core.state import RECONCILE_DUE, Draft, Keys, pair_due
+from webhook.core.transition import Moment, NewId, admit, clear
+from webhook.ports import RECONCILIATION, Envelope
 
 Matched = Sequence[tuple[Alert, Match | None]]
+
+_QUOTED = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,7 @@ class Intake:
     rulebook: Callable[[], Rulebook]
     #: From an inbox id and what lies there.
     parse: Callable[[str, Envelope], Notification]
+    asking: Asking
     now: Callable[[], datetime]
     new_id: NewId
 
@@ -41,71 +46,120 @@ class Intake:
         if envelope is None:
             return 0
         notification, rulebook = self.parse(id, envelope), self.rulebook()
-        matched = [(alert, rulebook.match(alert)) for alert in notification.alerts]
-        now = self.now()
+        alerts = [rulebook.identified(alert) for alert in notification.alerts]
+        matched = [(alert, rulebook.match(alert)) for alert in alerts]
+        if envelope.sender != RECONCILIATION:
+            self._know(notification)
+        moment = Moment(rulebook=rulebook, now=self.now(), new_id=self.new_id)
+        reports = self._ask(matched, notification, moment)
 
         def write(draft: Draft) -> int | None:
             # Asked after the draft was read: whoever dealt with it since then has changed the revision.
             if self.change.store.envelope(id) is None:
                 return None
-            draft.events.append(_received(notification, matched, sender=envelope.sender, now=now))
-            return self._consider(draft, notification, matched, rulebook=rulebook, now=now)
+            draft.events.append(_received(notification, matched, sender=envelope.sender, now=moment.now))
+            if notification.truncated_alerts:
+                draft.due[RECONCILE_DUE] = moment.now
+            return _consider(draft, moment, notification, matched, reports)
 
         clears = any(alert.is_resolved for alert, _ in matched)
         keys = _keys(matched)
-        return self.change.make(keys, write, id=f"notification:{id}", at=now, taken=id, with_runs=clears) or 0
+        return self.change.make(keys, write, id=f"notification:{id}", at=moment.now, taken=id, with_runs=clears) or 0
 
     def reconsider(self, pair: Pair) -> None:
         """Decide again on an open incident whose hold came due; nothing when it is closed or has a run."""
-        now, rulebook = self.now(), self.rulebook()
-        held = _held(self.change.read(Keys(pairs=frozenset([pair]))), pair)
+        rulebook = self.rulebook()
+        moment = Moment(rulebook=rulebook, now=self.now(), new_id=self.new_id)
+        first = self.change.read(Keys(pairs=frozenset([pair])))
+        held, rule, target = _held(first, pair), rulebook.rule(pair.rule), rulebook.host(pair.target)
+        keys = Keys(pairs=frozenset([pair]), alerts=frozenset([held] if held else []))
+        if held and rule is not None:
+            state = self.change.read(keys).alerts.get(held)
+            keys |= _claimed_keys(state.alert, Match(rule=rule, target=target)) if state else Keys()
 
         def write(draft: Draft) -> bool:
             draft.due[pair_due(pair)] = None
-            rule, state = rulebook.rule(pair.rule), draft.alerts.get(held or "")
+            state = draft.alerts.get(held or "")
             if rule is not None and state is not None and _held(draft, pair) == held:
-                occasion = Occasion(now=now, received_at=None, source=state.source)
-                admit(
-                    draft,
-                    rule,
-                    rulebook.policy,
-                    state.alert,
-                    rulebook.host(pair.target),
-                    occasion=occasion,
-                    new_id=self.new_id,
-                )
+                occasion = Occasion(now=moment.now, received_at=None, source=state.source, revision=rulebook.revision)
+                admit(draft, moment, rule, state.alert, target, occasion=occasion)
             return True
 
-        keys = Keys(pairs=frozenset([pair]), alerts=frozenset([held] if held else []))
-        self.change.make(keys, write, id=f"due:{self.new_id()}", at=now)
+        self.change.make(keys, write, id=f"due:{self.new_id()}", at=moment.now)
 
-    def _consider(
-        self, draft: Draft, notification: Notification, matched: Matched, *, rulebook: Rulebook, now: datetime
-    ) -> int:
-        occasion = Occasion(now=now, received_at=notification.received_at, source=notification.external_url)
-        handled = 0
-        for alert, match in matched:
-            if alert.is_resolved:
-                handled += clear(draft, alert, occasion=occasion)
-            elif match is not None:
-                admit(draft, match.rule, rulebook.policy, alert, match.target, occasion=occasion, new_id=self.new_id)
-                handled += 1
-        return handled
+    def _know(self, notification: Notification) -> None:
+        # The name comes quoted for a regular expression.
+        self.change.store.know_receiver(_QUOTED.sub(r"\1", notification.receiver))
+
+    def _ask(self, matched: Matched, notification: Notification, moment: Moment) -> Mapping[str, Report]:
+        """What Alertmanager says today of a notification that has waited for too long."""
+        if moment.now - notification.received_at <= moment.rulebook.policy.max_queue_age:
+            return {}
+        return self.asking.reports([alert for alert, match in matched if match is not None])
+
+
+def _consider(
+    draft: Draft, moment: Moment, notification: Notification, matched: Matched, reports: Mapping[str, Report]
+) -> int:
+    occasion = Occasion(
+        now=moment.now,
+        received_at=notification.received_at,
+        source=notification.external_url,
+        reports=reports,
+        revision=moment.rulebook.revision,
+    )
+    _announce(draft, matched)
+    handled = 0
+    for alert, match in matched:
+        if alert.is_resolved:
+            handled += clear(draft, moment, alert, occasion=occasion)
+        elif match is not None:
+            admit(draft, moment, match.rule, alert, match.target, occasion=occasion)
+            handled += 1
+    return handled
+
+
+def _announce(draft: Draft, matched: Matched) -> None:
+    """All hosts of one notification are sick at once: the first is not decided on as if it were alone."""
+    for alert, match in matched:
+        crowd = None if match is None or alert.is_resolved else crowd_of(match.rule, match.target)
+        if match is None or crowd is None:
+            continue
+        host = match.target.host or ""
+        if draft.pair(Pair(match.rule.name, host)).incident is None:
+            draft.coming.setdefault(crowd, set()).add(host)
 
 
 def _keys(matched: Matched) -> Keys:
+    keys = Keys(alerts=frozenset(alert.fingerprint for alert, match in matched if match or alert.is_resolved))
+    claimed = [_claimed_keys(alert, match) for alert, match in matched if match is not None]
     return Keys(
-        alerts=frozenset(alert.fingerprint for alert, match in matched if match or alert.is_resolved),
-        pairs=frozenset(
-            Pair(match.rule.name, match.target.host) for _, match in matched if match and match.target.host
-        ),
+        alerts=keys.alerts,
+        pairs=frozenset().union(*(found.pairs for found in claimed)),
+        locks=frozenset().union(*(found.locks for found in claimed)),
+        crowds=frozenset().union(*(found.crowds for found in claimed)),
+    )
+
+
+def _claimed_keys(alert: Alert, match: Match) -> Keys:
+    """What a run of the rule for the alert would be counted under."""
+    rule, host = match.rule, match.target.host
+    if host is None:
+        return Keys()
+    crowd = crowd_of(rule, match.target)
+    return Keys(
+        pairs=frozenset([Pair(rule.name, host)]),
+        locks=frozenset() if missing_locks(rule, alert) else frozenset(lock_keys(rule, alert, target=host)),
+        crowds=frozenset([crowd] if crowd else []),
     )
 
 
 def _held(draft: Draft, pair: Pair) -> str | None:
-    """The alert for which an open incident without a run is to be decided again."""
+    """The alert for which an open incident without a run under way is to be decided again."""
     incident = draft.pair(pair).incident
-    if incident is None or incident.run is not None or not incident.firing:
+    if incident is None or not incident.firing:
+        return None
+    if incident.run is not None and incident.run_state is not RunState.AWAITING_APPROVAL:
         return None
     held = incident.hold.alert if incident.hold else None
     return held if held in incident.firing else incident.firing[0]

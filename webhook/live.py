@@ -60,6 +60,16 @@ class Live:
 
         return hear
 
+    def roll_back(self, run: str) -> None:
+        """What a run's step said is remembered again, so that what its rollback says goes on from there.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        transcript = Transcript.rolling_back(self.store.told(run))
+        with self._lock:
+            self._runs[run] = _Telling(transcript=transcript, told=transcript.said)
+
     def passages(self, run: str) -> tuple[Passage, ...]:
         """What a run said so far."""
         with self._lock:

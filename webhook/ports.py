@@ -13,7 +13,7 @@ from typing import Protocol
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent
 from webhook.core.httpconfig import Server
-from webhook.core.incident import Decision, Incident, Run
+from webhook.core.incident import Decision, Incident, Pair, Run
 from webhook.core.incident import ProbeAnswer as ProbeAnswer
 from webhook.core.incident import TaskCounts as TaskCounts
 from webhook.core.probe import Probe
@@ -52,8 +52,13 @@ class Batch:
     runs: tuple[Run, ...] = ()
     #: What playbooks said, by run.
     transcripts: Mapping[str, tuple[Passage, ...]] = field(default_factory=dict)
-    #: Runs to call a worker for, once it is written.
+    #: Runs to call a worker for, and plans to have tried, once it is written.
     doorbells: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+
+
+#: Who delivers to ourselves what Alertmanager did not.
+RECONCILIATION = "reconciliation"
 
 
 class Errand(StrEnum):
@@ -62,6 +67,8 @@ class Errand(StrEnum):
     INTAKE = "intake"
     RECONSIDER = "reconsider"
     EXECUTE = "execute"
+    #: Try what people are asked to approve, without doing it.
+    PLAN = "plan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +106,8 @@ class PlaybookJob:
     timeout: timedelta
     #: Regular expressions; what they match is taken out of all that the playbook says before it leaves the run.
     redact: tuple[str, ...] = ()
+    #: Ansible's check mode with differences shown: nothing is changed.
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +176,26 @@ class Store(Protocol):
         """What is due, earliest first; each comes again at `again_at`, unless someone deals with it."""
         ...
 
+    def put(self, notification: str, envelope: Envelope) -> None:
+        """Lay a notification into the inbox, and call for it."""
+        ...
+
+    def know_receiver(self, name: str) -> None:
+        """Remember the name by which an Alertmanager calls us."""
+        ...
+
+    def receivers(self) -> frozenset[str]:
+        """The names by which Alertmanagers have called us."""
+        ...
+
+    def open_pairs(self) -> list[Pair]:
+        """The rules and targets with an open incident, in no order."""
+        ...
+
+    def is_fresh(self) -> bool:
+        """Whether nothing is remembered, because the store is new or was emptied; said once."""
+        ...
+
     def call_line(self, line: str, *, due: str, now: datetime, limit: int) -> int:
         """How many pairs of a waiting line are due now, first come first; the rest are called a second later."""
         ...
@@ -228,7 +257,11 @@ class Ledger(Protocol):
 
 
 class History(Protocol):
-    """Remembers runs for good."""
+    """Remembers runs and incidents for good."""
+
+    def open_incidents(self) -> list[tuple[Incident, tuple[Alert, ...]]]:
+        """The incidents that have no end on the record, each with the latest word on the alerts behind it."""
+        ...
 
     def unfinished_runs(self) -> list[Run]:
         """The runs that were queued or begun, and have no end on the record."""

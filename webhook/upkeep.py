@@ -8,13 +8,24 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from webhook.change import Change, plain
-from webhook.core.audit import AuditEvent, Event
-from webhook.core.incident import Outcome, Run, RunState
-from webhook.core.state import Draft, Keys, line_due, parse_due
+from webhook.change import Change
+from webhook.core.alert import Alert
+from webhook.core.incident import Incident, Outcome, Run, RunState
+from webhook.core.rulebook import Rulebook
+from webhook.core.state import RECONCILE_DUE, Draft, Keys, crowd_due, line_due, parse_crowd
+from webhook.core.storm import Crowd
 from webhook.core.transcript import task_results
-from webhook.core.transition import RING_AGAIN, NewId, finish
-from webhook.ports import Batch, Doorbell, Errand, History
+from webhook.core.transition import (
+    RING_AGAIN,
+    Moment,
+    NewId,
+    end_storm,
+    expire,
+    finish,
+    restore,
+    storm_escalation,
+)
+from webhook.ports import Doorbell, Errand, History
 
 log = structlog.get_logger()
 
@@ -30,6 +41,11 @@ class Upkeep:
 
     change: Change
     history: History
+    rulebook: Callable[[], Rulebook]
+    #: Takes the next step of an escalation.
+    escalate: Callable[[str], None]
+    #: Compares with Alertmanager at once.
+    reconcile: Callable[[], object]
     #: Ends what a run left running on this machine; how many processes that were.
     end_leftovers: Callable[[str], int]
     now: Callable[[], datetime]
@@ -41,10 +57,11 @@ class Upkeep:
         Raises:
             Unavailable: a dependency is away; nothing is rung for that is not on the record.
         """
-        now = self.now()
         self.seal_what_was_left()
-        self._lose_runs(now)
-        self._look_at_due(now)
+        if self.change.store.is_fresh():
+            self.recover()
+        self._lose_runs()
+        self._look_at_due()
 
     def seal_what_was_left(self) -> None:
         """Seal every batch whose writer vanished between its commit and its seal."""
@@ -60,39 +77,43 @@ class Upkeep:
         waiting = self.change.store.waiting_since(self.now() - after, limit=PORTION)
         self.change.store.ring([Doorbell(errand=Errand.INTAKE, about=id) for id in waiting])
 
-    def mourn(self) -> list[str]:
-        """The runs that the ledger says were under way and that the store knows nothing of: recorded as lost."""
-        lost = []
-        for run in self.history.unfinished_runs():
-            if run.id in self.change.store.read(Keys(runs=frozenset([run.id]))).runs:
-                continue
+    def recover(self) -> list[str]:
+        """The incidents that the ledger has open and the store knows nothing of: remembered again.
+
+        A run of theirs that was under way is recorded as lost, after its processes are gone, and people are told.
+        """
+        unfinished = {run.id: run for run in self.history.unfinished_runs()}
+        recovered = []
+        for incident, alerts in self.history.open_incidents():
+            if self._recover(incident, alerts, unfinished.get(incident.run or "")):
+                recovered.append(incident.id)
+        if recovered:
+            log.warning("the store was empty; open incidents are back", action="recover", incidents=recovered)
+        return recovered
+
+    def _recover(self, incident: Incident, alerts: tuple[Alert, ...], run: Run | None) -> bool:
+        moment, keys = self._moment(), Keys(pairs=frozenset([incident.pair]))
+        if incident.pair in self.change.store.read(keys).pairs:
+            return False
+        if run is not None:
             self.end_leftovers(run.id)
-            lost.append(run.id)
-            self._record_loss(run)
-        return lost
 
-    def _record_loss(self, run: Run) -> None:
-        now = self.now()
-        reason = "the state in Redis was lost while it was under way"
-        ended = replace(run, state=RunState.FINISHED, outcome=Outcome.LOST, reason=reason, finished_at=now)
-        event = AuditEvent(
-            at=now,
-            event=Event.RUN_FINISHED,
-            incident=run.incident,
-            run=run.id,
-            rule=run.rule,
-            target=run.target,
-            outcome=Outcome.LOST,
-            body=plain({"run": ended}),
-        )
-        self.change.seal(Batch(id=f"run:{run.id}:finished", at=now, events=(event,), runs=(ended,)))
+        def write(draft: Draft) -> bool | None:
+            return restore(draft, moment, incident, alerts, run) or None
 
-    def _lose_runs(self, now: datetime) -> None:
+        return bool(self.change.make(keys, write, id=f"recover:{incident.id}:{self.new_id()}", at=moment.now))
+
+    def _moment(self) -> Moment:
+        return Moment(rulebook=self.rulebook(), now=self.now(), new_id=self.new_id)
+
+    def _lose_runs(self) -> None:
         active = self.change.store.read(Keys()).everything.active
         for id in self.change.store.without_lease(active):
-            self._lose(id, now)
+            self._lose(id)
 
-    def _lose(self, id: str, now: datetime) -> None:
+    def _lose(self, id: str) -> None:
+        moment = self._moment()
+
         def write(draft: Draft) -> bool | None:
             run = draft.runs.get(id)
             if run is None or run.state is not RunState.RUNNING or not self.change.store.without_lease([id]):
@@ -100,7 +121,7 @@ class Upkeep:
             if passages := self.change.store.told(id):
                 run = replace(run, task_results=task_results(passages))
                 draft.transcripts[id] = passages
-            finish(draft, run, Outcome.LOST, reason="its worker vanished", now=now)
+            finish(draft, moment, run, Outcome.LOST, reason="its worker vanished")
             return True
 
         run = self.change.store.read(Keys(runs=frozenset([id]))).runs.get(id)
@@ -108,37 +129,62 @@ class Upkeep:
             return
         # First its processes, then the claim: the next attempt must not meet them.
         ended = self.end_leftovers(id)
-        if self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:finished", at=now):
+        phase = "rollback-lost" if run.ending else "lost"
+        if self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:{phase}", at=moment.now):
             log.warning("a run was lost", action="lose", run=id, processes_ended=ended)
 
-    def _look_at_due(self, now: datetime) -> None:
-        doorbells = []
+    def _look_at_due(self) -> None:
+        now, doorbells = self.now(), []
         for due in self.change.store.take_due(now, again_at=now + RING_AGAIN, limit=PORTION):
             kind, _, rest = due.partition(":")
             if kind == "pair":
                 doorbells.append(Doorbell(errand=Errand.RECONSIDER, about=rest))
             elif kind == "line":
                 self.change.store.call_line(rest, due=line_due(rest), now=now, limit=CALLED_AT_ONCE)
+            elif kind == "storm":
+                self._look_at_storm(parse_crowd(rest))
+            elif kind == "escalation":
+                self.escalate(rest)
+            elif due == RECONCILE_DUE:
+                self.change.store.forget_due(due)
+                self.reconcile()
             else:
-                doorbells += self._look_at_run(str(parse_due(due)), due=due, now=now)
+                doorbells += self._look_at_run(rest, due=due)
         self.change.store.ring(doorbells)
 
-    def _look_at_run(self, id: str, *, due: str, now: datetime) -> list[Doorbell]:
+    def _look_at_run(self, id: str, *, due: str) -> list[Doorbell]:
         run = self.change.store.read(Keys(runs=frozenset([id]))).runs.get(id)
         if run is not None and run.state is RunState.QUEUED:
             return [Doorbell(errand=Errand.EXECUTE, about=id)]
-        if run is not None and run.state is RunState.PROVING:
-            self._give_up_proving(id, now)
+        if run is not None and run.state in (RunState.PROVING, RunState.AWAITING_APPROVAL):
+            self._time_is_over(id)
         else:
             self.change.store.forget_due(due)
         return []
 
-    def _give_up_proving(self, id: str, now: datetime) -> None:
-        def write(draft: Draft) -> bool | None:
+    def _time_is_over(self, id: str) -> None:
+        """For the alerts to resolve, or for people to approve."""
+        moment = self._moment()
+
+        def write(draft: Draft) -> Run | None:
             run = draft.runs.get(id)
-            if run is None or run.state is not RunState.PROVING:
-                return None
-            finish(draft, run, Outcome.INEFFECTIVE, reason="the alerts did not resolve in time", now=now)
+            if run is not None and run.state is RunState.PROVING:
+                reason = "the alerts did not resolve in time"
+                return finish(draft, moment, run, Outcome.INEFFECTIVE, reason=reason)
+            return expire(draft, moment, run) if run is not None else None
+
+        self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:time-over", at=moment.now)
+
+    def _look_at_storm(self, crowd: Crowd) -> None:
+        moment = self._moment()
+
+        def write(draft: Draft) -> bool | None:
+            state = draft.crowd(crowd)
+            if state.is_over(moment.now):
+                end_storm(draft, moment, crowd)
+            else:
+                draft.due[crowd_due(crowd)] = state.ends_at
             return True
 
-        self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:finished", at=now)
+        keys = Keys(crowds=frozenset([crowd]), escalations=frozenset([storm_escalation(crowd)]))
+        self.change.make(keys, write, id=f"storm:{self.new_id()}", at=moment.now)

@@ -17,14 +17,13 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 
 from webhook import telemetry
-from webhook.core.audit import AuditEvent, Event
 from webhook.core.incident import Pair
 from webhook.edge.queue import task_name
 from webhook.errors import ConfigError, StateConflict, Unavailable, WebhookError
 from webhook.execution import LEASE
-from webhook.ports import Batch, Errand
+from webhook.ports import Errand
 from webhook.process import end_with_parent
-from webhook.wiring import Services, Site, build_worker, new_id, now, prepare
+from webhook.wiring import Services, Site, build_worker, now, prepare, rules_entry
 
 log = structlog.get_logger()
 
@@ -115,6 +114,10 @@ def _register(services: Services) -> None:
     def execute(id: str) -> None:
         _heard(lambda: services.execution.execute(id), errand=Errand.EXECUTE, about=id)
 
+    @task(name=task_name(Errand.PLAN))
+    def plan(id: str) -> None:
+        _heard(lambda: services.execution.plan(id), errand=Errand.PLAN, about=id)
+
     services.app.finalize()
 
 
@@ -129,19 +132,25 @@ def _heard(answer: Callable[[], object], *, errand: Errand, about: str) -> None:
 
 
 def _upkeep_beat(services: Services) -> Callable[[], None]:
-    state = {"rung": 0.0, "mourned": 0.0}
+    done = {"rung": 0.0, "reconciled": 0.0}
+
+    def is_time(what: str, every: float) -> bool:
+        at = now().timestamp()
+        if at - done[what] < every:
+            return False
+        done[what] = at
+        return True
 
     def beat() -> None:
         if not services.store.lead("upkeep", owner=services.owner, lease=LEADERSHIP):
             return
-        if not state["mourned"]:
-            services.upkeep.seal_what_was_left()
-            services.upkeep.mourn()
-            state["mourned"] = 1.0
+        if not done["rung"]:
+            services.ledger.append(rules_entry(services.current, is_reload=False))
         services.upkeep.tick()
-        if now().timestamp() - state["rung"] > RING_AGAIN_SECONDS:
+        if is_time("rung", RING_AGAIN_SECONDS):
             services.upkeep.ring_again()
-            state["rung"] = now().timestamp()
+        if is_time("reconciled", services.current.config.reconcile_interval.total_seconds()):
+            services.reconcile()
 
     return beat
 
@@ -169,10 +178,8 @@ def _get_ready(services: Services, role: str) -> None:
 def _reload(services: Services, role: str) -> None:
     if not services.current.reload() or role != "intake":
         return
-    at, rules = now(), len(services.current.rulebook.rules)
-    event = AuditEvent(at=at, event=Event.RELOAD, body={"file": str(services.current.config.file), "rules": rules})
     try:
-        services.ledger.append(Batch(id=f"reload:{new_id()}", at=at, events=(event,)))
+        services.ledger.append(rules_entry(services.current, is_reload=True))
     except Unavailable as error:
         log.warning("the reload is not on the record", action="reload", error=str(error))
 

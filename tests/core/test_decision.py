@@ -11,16 +11,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.core.alert import Alert, AlertStatus
+from webhook.core.breaker import BreakerState
 from webhook.core.decision import decide
-from webhook.core.evidence import Evidence, OpenIncident, Policy, SeenAlert
+from webhook.core.evidence import (
+    Evidence,
+    Firing,
+    HeldLock,
+    OpenIncident,
+    Policy,
+    Report,
+    SeenAlert,
+    SickHosts,
+)
 from webhook.core.guard import GUARDS
-from webhook.core.incident import Check, Choice, LastRun, Outcome, RunState, Verdict
+from webhook.core.incident import ApprovalRequest, Check, Choice, LastRun, Outcome, RunState, Verdict, Word
 from webhook.core.matcher import parse_matcher
-from webhook.core.rule import Guards, Limits, Mode, RateLimit, Rule, Step
+from webhook.core.pause import Pause
+from webhook.core.rule import (
+    ApprovalPolicy,
+    Breaker,
+    GiveUp,
+    Guards,
+    Limits,
+    MaxTargets,
+    Mode,
+    RateLimit,
+    Rule,
+    Step,
+)
+from webhook.core.schedule import Minutes, NamedInterval, TimeInterval
 from webhook.core.target import Target
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+PAUSE = Pause(
+    id="p1",
+    matchers=(parse_matcher("job=web"),),
+    until=NOON + HOUR,
+    said=Word(by="alice", at=NOON - HOUR, comment="a release"),
+)
+INTERVALS = {
+    name: NamedInterval(name=name, intervals=(TimeInterval(times=(Minutes(first * 60, last * 60),)),))
+    for name, first, last in (("lunch", 11, 13), ("night", 22, 24))
+}
 PASS, HOLD, REFUSE = Verdict.PASS, Verdict.HOLD, Verdict.REFUSE
 
 ALERT = Alert(
@@ -42,7 +75,7 @@ CLEAR = Evidence(
     missing=(),
     seen=None,
     incident=None,
-    lock=None,
+    firing_since=NOON - HOUR,
     pair_finished_at=None,
     target_finished_at=None,
     pair_starts=(),
@@ -61,6 +94,35 @@ def ended(outcome: Outcome, *, ago: timedelta = MINUTE) -> OpenIncident:
 
 def seen(*, firing: bool = False, ago: timedelta = MINUTE, source: str = "http://am1") -> SeenAlert:
     return SeenAlert(is_firing=firing, received_at=NOON - ago, ends_at=None if firing else NOON - ago, source=source)
+
+
+LAST = LastRun(id="r1", outcome=Outcome.FAILED, finished_at=NOON - SECOND)
+
+
+def reported(firing: Firing, words: str = "") -> dict[str, Any]:
+    return {"report": Report(firing=firing, at=NOON - SECOND, words=words)}
+
+
+def sick(count: int, **storm: datetime) -> dict[str, Any]:
+    """So many of twenty hosts, of which 30% may be."""
+    hosts = SickHosts(group="web", hosts=20, sick=count, **storm)
+    return {"knows": {"sick": hosts}, "rule": rule_with(max_targets=MaxTargets(share=0.3))}
+
+
+def broken(**state: Any) -> dict[str, Any]:
+    limit = Breaker(failures=3, window=HOUR, open_for=2 * HOUR)
+    return {"knows": {"breaker": BreakerState(**state)}, "rule": rule_with(breaker=limit)}
+
+
+def timed(**guards: tuple[str, ...]) -> dict[str, Any]:
+    return {"rule": rule_with(**guards), "policy": {"time_intervals": INTERVALS}}
+
+
+def asked(*approvers: str) -> OpenIncident:
+    """The incident, with a plan that these have approved."""
+    words = tuple(Word(by=name, at=NOON, comment="yes") for name in approvers)
+    request = ApprovalRequest(run="r1", step=1, expires_at=NOON + 5 * MINUTE, approvals=words)
+    return replace(OPEN, run="r1", run_state=RunState.AWAITING_APPROVAL, request=request)
 
 
 def rule_with(**guards: Any) -> dict[str, Any]:
@@ -177,8 +239,162 @@ CASES = [
     Case(guard="attempts", says=PASS, words="0 of 1 steps were tried"),
     Case(guard="attempts", says=PASS, words="1 of 2", knows={"incident": ended(Outcome.FAILED)}, rule={"steps": STEPS}),
     Case(guard="attempts", says=REFUSE, words="all 1 steps", knows={"incident": ended(Outcome.FAILED)}),
-    Case(guard="lock", says=PASS, words="no run is on web1"),
-    Case(guard="lock", says=HOLD, words="run r9 is on web1", knows={"lock": "r9"}),
+    Case(
+        guard="attempts",
+        says=PASS,
+        words="what is left is the playbook of give_up",
+        knows={"incident": ended(Outcome.FAILED)},
+        rule={"give_up": GiveUp(playbook="page.yml")},
+    ),
+    Case(
+        guard="attempts",
+        says=PASS,
+        words="what is left is the playbook of give_up",
+        knows={"incident": replace(ended(Outcome.FAILED), broke=True)},
+        rule={"steps": (*STEPS, *STEPS), "give_up": GiveUp(playbook="page.yml")},
+    ),
+    Case(
+        guard="attempts",
+        says=REFUSE,
+        words="its run opened the breaker",
+        knows={"incident": replace(ended(Outcome.FAILED), broke=True)},
+        rule={"steps": STEPS},
+    ),
+    *(
+        Case(
+            guard="open_incident",
+            says=REFUSE,
+            words="by alice; a person has it",
+            knows={"incident": replace(OPEN, last_run=replace(LAST, outcome=outcome, ended_by="alice"))},
+        )
+        for outcome in (Outcome.REJECTED, Outcome.CANCELLED)
+    ),
+    Case(
+        guard="open_incident",
+        says=HOLD,
+        words="run r1 ended cancelled 1s ago; looked at again in 59s",
+        knows={"incident": replace(OPEN, last_run=replace(LAST, outcome=Outcome.CANCELLED))},
+        retry_at=NOON + MINUTE - SECOND,
+    ),
+    Case(
+        guard="open_incident",
+        says=PASS,
+        words="nothing was done yet",
+        knows={"incident": replace(OPEN, run="r1", run_state=RunState.AWAITING_APPROVAL)},
+    ),
+    Case(guard="lock", says=PASS, words="no run holds web1"),
+    Case(guard="lock", says=HOLD, words="run r9 holds eu1", knows={"held": (HeldLock("eu1", "r9"),)}),
+    Case(guard="fires", says=PASS, words="Alertmanager was not asked"),
+    Case(guard="fires", says=PASS, words="asked 1s ago: it fires", knows=reported(Firing.FIRING)),
+    Case(guard="fires", says=PASS, words="did not answer: refused", knows=reported(Firing.UNKNOWN, "refused")),
+    Case(guard="fires", says=REFUSE, words="no longer has this alert", knows=reported(Firing.GONE)),
+    Case(
+        guard="fires",
+        says=HOLD,
+        words="keeps it back: silence 3f2; asked again in 1m",
+        knows=reported(Firing.SUPPRESSED, "silence 3f2"),
+        retry_at=NOON + MINUTE,
+    ),
+    Case(
+        guard="max_queue_age",
+        says=PASS,
+        words="Alertmanager says that it still fires",
+        knows={"received_at": NOON - 2 * HOUR, **reported(Firing.FIRING)},
+    ),
+    Case(guard="for", says=PASS, words="the rule acts at once"),
+    Case(guard="for", says=PASS, words="it has fired for 1h, 5m are asked for", rule={"for_": 5 * MINUTE}),
+    Case(
+        guard="for",
+        says=HOLD,
+        words="it has fired for 1m of 5m; due in 4m",
+        rule={"for_": 5 * MINUTE},
+        knows={"firing_since": NOON - MINUTE},
+        retry_at=NOON + 4 * MINUTE,
+    ),
+    Case(guard="pause", says=PASS, words="nothing is paused"),
+    Case(
+        guard="pause",
+        says=HOLD,
+        words='alice paused job="web" for 1h more: a release',
+        knows={"pause": PAUSE},
+        retry_at=NOON + HOUR,
+    ),
+    Case(guard="max_targets", says=PASS, words="no limit is set"),
+    Case(guard="max_targets", says=PASS, words="6 of 20 hosts of group web are sick, 6 are allowed (30%)", **sick(6)),
+    Case(guard="max_targets", says=HOLD, words="7 of 20 hosts of group web are sick", **sick(7)),
+    Case(guard="max_targets", says=HOLD, words="is not over yet", **sick(6, storm_since=NOON - HOUR)),
+    Case(
+        guard="max_targets",
+        says=HOLD,
+        words="the storm began 1h ago",
+        **sick(6, storm_since=NOON - HOUR, storm_ends_at=NOON + MINUTE),
+        retry_at=NOON + MINUTE,
+    ),
+    Case(
+        guard="max_targets",
+        says=PASS,
+        words="the storm is over",
+        **sick(6, storm_since=NOON - HOUR, storm_ends_at=NOON),
+    ),
+    Case(guard="breaker", says=PASS, words="none is set"),
+    Case(guard="breaker", says=PASS, words="closed: 2 of 3 failures in 1h", **broken(failures=(NOON, NOON))),
+    Case(
+        guard="breaker",
+        says=HOLD,
+        words="opened 1h ago by 3 failures; a trial is let through in 1h",
+        **broken(opened_at=NOON - HOUR),
+        retry_at=NOON + HOUR,
+    ),
+    Case(guard="breaker", says=PASS, words="this is the trial", **broken(opened_at=NOON - 2 * HOUR)),
+    Case(guard="breaker", says=HOLD, words="run r7 is the trial", **broken(opened_at=NOON - 2 * HOUR, trial="r7")),
+    Case(guard="mute_time_intervals", says=PASS, words="none are set"),
+    Case(guard="mute_time_intervals", says=PASS, words="it is not night now", **timed(mute_time_intervals=("night",))),
+    Case(
+        guard="mute_time_intervals",
+        says=HOLD,
+        words="it is lunch now; over in 1h",
+        **timed(mute_time_intervals=("night", "lunch")),
+        retry_at=NOON + HOUR,
+    ),
+    Case(guard="active_time_intervals", says=PASS, words="none are set"),
+    Case(guard="active_time_intervals", says=PASS, words="it is lunch now", **timed(active_time_intervals=("lunch",))),
+    Case(
+        guard="active_time_intervals",
+        says=HOLD,
+        words="it is not night now; begins in 10h",
+        **timed(active_time_intervals=("night",)),
+        retry_at=NOON + 10 * HOUR,
+    ),
+    Case(guard="approval", says=PASS, words="none is needed"),
+    Case(
+        guard="approval",
+        says=HOLD,
+        words="1 approval needed; asked for now",
+        rule={"mode": Mode.APPROVE},
+        retry_at=NOON + 15 * MINUTE,
+    ),
+    Case(
+        guard="approval",
+        says=HOLD,
+        words="1 of 2 approvals given; run r1 expires in 5m",
+        rule={"mode": Mode.APPROVE, "approval": ApprovalPolicy(count=2)},
+        knows={"incident": asked("alice")},
+        retry_at=NOON + 5 * MINUTE,
+    ),
+    Case(
+        guard="approval",
+        says=PASS,
+        words="approved by alice, bob",
+        rule={"mode": Mode.APPROVE, "approval": ApprovalPolicy(count=2)},
+        knows={"incident": asked("alice", "bob")},
+    ),
+    Case(
+        guard="approval",
+        says=HOLD,
+        words="1 approval needed",
+        rule={"steps": (Step(playbook="a.yml", mode=Mode.APPROVE),)},
+        retry_at=NOON + 15 * MINUTE,
+    ),
     Case(guard="cooldown", says=PASS, words="no cooldown is set", knows={"pair_finished_at": NOON}),
     Case(guard="cooldown", says=PASS, words="no earlier run", rule=rule_with(cooldown=HOUR)),
     Case(

@@ -11,8 +11,21 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from webhook.core.escalation import AlertmanagerStep, WaitStep, WebhookStep
 from webhook.core.httpconfig import HttpConfig
-from webhook.core.rule import CommandProbe, Guards, HttpProbe, Limits, Mode, RateLimit, TcpProbe
+from webhook.core.rule import (
+    ApprovalPolicy,
+    Breaker,
+    CommandProbe,
+    GiveUp,
+    Guards,
+    HttpProbe,
+    Limits,
+    MaxTargets,
+    Mode,
+    RateLimit,
+    TcpProbe,
+)
 from webhook.core.schedule import Span, TimeInterval
 from webhook.edge.configfile import Config, inventory_path, read_config
 from webhook.errors import ConfigError
@@ -111,7 +124,7 @@ def test_everything_that_can_be_said_is_read(site: Site) -> None:
     )
     assert (config.redis_url, config.database_url) == ("redis://redis:6379/1", "postgresql://alertmend@db/alertmend")
     assert config.max_body_bytes == 1048576
-    assert config.time_intervals["freeze"].intervals == (TimeInterval(weekdays=(Span(5, 5),)),)
+    assert config.policy.time_intervals["freeze"].intervals == (TimeInterval(weekdays=(Span(5, 5),)),)
     assert (config.inventory, config.playbooks) == (site.folder / "inventory.yml", site.folder / "playbooks")
     web, tcp, command = config.rules
     assert [str(matcher) for matcher in web.match] == ['alertname="Down"', 'job=~"web|api"']
@@ -218,7 +231,6 @@ inventroy: x
         ),
         (TOP + "mode: auto\nmode: observe\n", "alertmend.yml:4:1: the key 'mode' was given already on line 3"),
         (TOP + "mode: no\n", "alertmend.yml:3:7: mode: no, which YAML reads as false; write it in quotes: 'no'"),
-        (TOP + "mode: approve\n", "alertmend.yml:3:7: mode: the mode approve is not supported"),
         (TOP + "retention: 400d\n", "alertmend.yml:3:12: retention: is not supported by this version"),
         (TOP + "redis: {}\n", "alertmend.yml:3:8: redis: give exactly one of url and url_file"),
         (TOP + "redis: {url: a, url_file: b}\n", "alertmend.yml:3:8: redis: give exactly one of url and url_file"),
@@ -246,7 +258,6 @@ def test_a_problem_in_the_configuration_is_told_with_its_place(site: Site, top: 
     ("line", "problem"),
     [
         ("mode: no", "5:11: mode: no, which YAML reads as false"),
-        ("mode: approve", "5:11: mode: the mode approve is not supported by this version"),
         ("mode: autoo", "5:11: mode: 'autoo' is not known here; did you mean 'auto'?"),
         ("target: no", "5:13: target: no, which YAML reads as false"),
         ("target: 1.5", "5:13: target: 1.5, which YAML reads as the number 1.5"),
@@ -254,10 +265,23 @@ def test_a_problem_in_the_configuration_is_told_with_its_place(site: Site, top: 
         ("timeout: 90", "5:14: timeout: '90' is not a duration: the unit is missing"),
         ("timeout: 1:30", "5:14: timeout: '1:30' is not a duration"),
         ("timeout: 0s", "5:14: timeout: 0s is too short"),
-        ("for: 5m", "5:10: for: is not supported by this version of alertmend"),
-        ("require: []", "5:14: require: is not supported by this version of alertmend"),
-        ("guards: {breaker: {}}", "5:23: breaker: is not supported by this version of alertmend"),
-        ("guards: {lock: []}", "5:20: lock: is not supported by this version of alertmend"),
+        ("for: 5", "5:10: for: '5' is not a duration"),
+        ("require: [{tcp: {address: 'a:1'}, within: 1m}]", "5:39: require: unknown key 'within'"),
+        ("rollback: undo.yml", "5:15: rollback: there is no playbook 'undo.yml'"),
+        ("guards: {breaker: {}}", "5:23: breaker: the key '"),
+        ("guards: {breaker: {failures: 0, window: 1h, open_for: 1h}}", "5:34: failures: 0 is too small"),
+        ("guards: {lock: cluster}", "5:20: lock:"),
+        ("guards: {max_targets: 0}", "5:27: max_targets: '0' is neither a number of hosts from 1 nor a share"),
+        ("guards: {max_targets: 101%}", "5:27: max_targets: '101%' is neither a number of hosts from 1 nor a share"),
+        ("guards: {max_targets: -1}", "5:27: max_targets: '-1' is neither"),
+        (
+            "guards: {mute_time_intervals: [freze]}",
+            "5:36: mute_time_intervals: there is no time interval 'freze'; none is",
+        ),
+        ("approval: {count: 0}", "5:23: count: 0 is too small"),
+        ("give_up: {}", "5:14: give_up: give a playbook, an escalation (escalate), or both"),
+        ("give_up: {escalate: oncall}", "5:25: escalate: there is no escalation 'oncall'"),
+        ("give_up: {playbook: nothing.yml}", "5:25: playbook: there is no playbook 'nothing.yml'"),
         ("guards: {rate_limit: 3}", "5:26: rate_limit: '3' is not a rate"),
         ("guards: {rate_limit: 0/1h}", "5:26: rate_limit: '0/1h' is not a rate"),
         ("guards: {concurrency: 0}", "5:27: concurrency: 0 is too small"),
@@ -543,3 +567,80 @@ def test_what_is_to_be_redacted_is_known_by_its_patterns(site: Site) -> None:
 def test_a_pattern_that_cannot_be_redacted_by_is_found(site: Site, pattern: str, words: str) -> None:
     [problem] = site.problems(top=TOP + f"redact: [{pattern}]\n")
     assert problem.startswith("alertmend.yml:3:10: redact") and words in problem
+
+
+EVERYTHING_TOP = """inventory: inventory.yml
+rule_files: [rules/*.yml]
+alertmanagers: [{url: 'http://127.0.0.1:9093'}]
+external_url: https://alertmend.example
+ignore_labels: [replica]
+time_intervals: [{name: freeze, time_intervals: [{weekdays: [friday]}]}]
+escalations:
+  - name: oncall
+    steps: [{alertmanager: {labels: {severity: page}}}, {wait: 10m}, {webhook: {url_file: redis-url}}]
+"""
+EVERYTHING_RULE = """rules:
+  - name: restart-web
+    match: ['alertname="Down"']
+    mode: approve
+    for: 5m
+    require: [{tcp: {address: 'lb:80'}, timeout: 2s}, {http: {url: 'http://lb/healthy'}}]
+    steps: [{playbook: restart.yml}, {playbook: sub/reboot.yml, mode: approve}]
+    rollback: restart.yml
+    guards:
+      lock: ['$labels.cluster']
+      max_targets: 12.5%
+      mute_time_intervals: [freeze]
+      active_time_intervals: [freeze]
+      breaker: {failures: 3, window: 1h, open_for: 2h}
+    approval: {count: 2, expires: 1h}
+    give_up: {playbook: sub/reboot.yml, escalate: oncall}
+"""
+
+
+def test_every_guard_and_every_way_out_is_read(site: Site) -> None:
+    config = site.read(top=EVERYTHING_TOP, rule=EVERYTHING_RULE)
+    [rule] = config.rules
+    assert (rule.mode, rule.for_, rule.rollback) == (Mode.APPROVE, timedelta(minutes=5), "restart.yml")
+    assert [str(probe.kind) for probe in rule.require] == ["lb:80", "GET http://lb/healthy"]
+    assert [step.mode for step in rule.steps] == [Mode.AUTO, Mode.APPROVE]
+    hour = timedelta(hours=1)
+    assert rule.guards == Guards(
+        lock=("$labels.cluster",),
+        max_targets=MaxTargets(share=0.125),
+        mute_time_intervals=("freeze",),
+        active_time_intervals=("freeze",),
+        breaker=Breaker(failures=3, window=hour, open_for=2 * hour),
+    )
+    assert rule.approval == ApprovalPolicy(count=2, expires=hour)
+    assert rule.give_up == GiveUp(playbook="sub/reboot.yml", escalate="oncall")
+    assert (config.external_url, config.ignore_labels) == ("https://alertmend.example", frozenset({"replica"}))
+    page, wait, pager = config.chains["oncall"].steps
+    assert page == AlertmanagerStep(labels={"severity": "page"})
+    assert wait == WaitStep(wait=timedelta(minutes=10))
+    assert isinstance(pager, WebhookStep)
+    assert pager.url_file.endswith("redis-url")
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        ("{}", "give exactly one of alertmanager, webhook and wait"),
+        ("{wait: 0s}", "0s is too short"),
+        ("{wait: 1m, webhook: {url: 'http://a'}}", "give exactly one of alertmanager, webhook and wait"),
+        ("{webhook: {}}", "give exactly one of url and url_file"),
+        ("{webhook: {url: 'ftp://a'}}", "a URL that starts with http:// or https:// is needed"),
+        ("{webhook: {url_file: nothing}}", "url_file: "),
+        ("{alertmanager: {labels: {rule: x}}}", "this label says what RemediationFailed is about"),
+        ("{alertmanager: {labels: {'a-b': x}}}", "a label's name is made of letters, digits and _"),
+        ("{alertmanger: {}}", "did you mean 'alertmanager'?"),
+    ],
+)
+def test_a_problem_in_an_escalation_is_told(site: Site, step: str, problem: str) -> None:
+    top = TOP + "alertmanagers: [{url: 'http://a'}]\nescalations: [{name: oncall, steps: [STEP]}]\n"
+    assert any(problem in found for found in site.problems(top=top.replace("STEP", step)))
+
+
+def test_an_alert_needs_an_alertmanager_to_take_it(site: Site) -> None:
+    with pytest.raises(ConfigError, match="there is no Alertmanager to send it to"):
+        site.read(top=TOP + "escalations: [{name: oncall, steps: [{alertmanager: {}}]}]\n")

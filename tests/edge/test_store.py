@@ -149,7 +149,13 @@ def test_nothing_is_known_at_first(kept: Kept) -> None:
 def test_what_was_committed_is_read(kept: Kept) -> None:
     written = draft(kept.store)
     state = AlertState(
-        alert=alert("web1"), received_at=EPOCH, source="http://am", incident="i", rule="restart-web", target="web1"
+        alert=alert("web1"),
+        received_at=EPOCH,
+        source="http://am",
+        incident="i",
+        rule="restart-web",
+        target="web1",
+        since=EPOCH,
     )
     incident = Incident(id="i", rule="restart-web", target="web1", opened_at=EPOCH, firing=("f1",), alerts=("f1",))
     written.put_alert("f1", state)
@@ -414,7 +420,13 @@ def test_one_process_at_a_time_leads_and_stays_the_leader(redis_store: RedisStor
 
 def test_what_is_over_is_forgotten_by_itself(redis_store: RedisStore) -> None:
     resolved = AlertState(
-        alert=alert("web1", status="resolved"), received_at=EPOCH, source="", incident="i", rule="r", target="web1"
+        alert=alert("web1", status="resolved"),
+        received_at=EPOCH,
+        source="",
+        incident="i",
+        rule="r",
+        target="web1",
+        since=EPOCH,
     )
     commit(redis_store, lambda d: d.put_alert("f1", resolved))
     commit(redis_store, lambda d: d.put_run(run()))

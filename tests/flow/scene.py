@@ -9,21 +9,28 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from tests.flow.twin import EPOCH, Clock, MemoryLedger, MemoryStore, Playbooks, World
+from tests.flow.twin import EPOCH, Alertmanager, Clock, MemoryLedger, MemoryStore, Pages, Playbooks, World
+from webhook.asking import Asking
+from webhook.attempt import Workshop
 from webhook.change import Change
 from webhook.core.alert import Alert, AlertStatus, Notification
 from webhook.core.audit import Event
+from webhook.core.escalation import Chain
 from webhook.core.evidence import Policy
-from webhook.core.incident import Decision, Incident, Pair, Run
+from webhook.core.incident import Decision, Incident, Pair, Run, Word
 from webhook.core.matcher import parse_matcher
 from webhook.core.redaction import Redaction
 from webhook.core.rule import Guards, Limits, Mode, Probe, Rule, Step, TcpProbe
 from webhook.core.rulebook import Rulebook
+from webhook.core.schedule import NamedInterval
 from webhook.core.target import Inventory
-from webhook.execution import Execution, Workshop
+from webhook.escalating import Escalating
+from webhook.execution import Execution
 from webhook.intake import Intake
 from webhook.live import Live
+from webhook.people import People
 from webhook.ports import Doorbell, Envelope, Errand
+from webhook.reconciling import Reconciling
 from webhook.upkeep import Upkeep
 
 DECISION = TypeAdapter(Decision)
@@ -68,6 +75,12 @@ class Scene:
     store: MemoryStore = field(default_factory=MemoryStore)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     playbooks: Playbooks = field(default_factory=Playbooks)
+    #: None: none is configured.
+    alertmanagers: Alertmanager | None = None
+    pager: Pages = field(default_factory=Pages)
+    chains: dict[str, Chain] = field(default_factory=dict)
+    ignore_labels: frozenset[str] = frozenset()
+    time_intervals: dict[str, NamedInterval] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.world = World(self.clock)
@@ -75,17 +88,40 @@ class Scene:
         self.notifications: dict[str, Notification] = {}
         self.leftovers: list[str] = []
         self.change = Change(store=self.store, ledger=self.ledger)
+        self.asking = Asking(alertmanagers=lambda: self.alertmanagers, now=self.clock)
         self.intake = Intake(
             change=self.change,
             rulebook=self.rulebook,
             parse=lambda id, _: self.notifications[id],
+            asking=self.asking,
             now=self.clock,
             new_id=self.new_id,
         )
         self.execution = self.worker("worker-1")
+        self.people = People(change=self.change, rulebook=self.rulebook, now=self.clock, new_id=self.new_id)
+        self.escalating = Escalating(
+            change=self.change,
+            rulebook=self.rulebook,
+            alertmanagers=lambda: self.alertmanagers,
+            pager=self.pager,
+            external_url=lambda: "http://alertmend",
+            now=self.clock,
+            new_id=self.new_id,
+        )
+        self.reconciling = Reconciling(
+            change=self.change,
+            rulebook=self.rulebook,
+            alertmanagers=lambda: self.alertmanagers,
+            write=self.write,
+            now=self.clock,
+            new_id=self.new_id,
+        )
         self.upkeep = Upkeep(
             change=self.change,
             history=self.ledger,
+            rulebook=self.rulebook,
+            escalate=self.escalating.escalate,
+            reconcile=lambda: self.reconciling.reconcile(patience=timedelta(0)),
             end_leftovers=lambda run: self.leftovers.append(run) or 0,  # type: ignore[func-returns-value]
             now=self.clock,
             new_id=self.new_id,
@@ -106,18 +142,32 @@ class Scene:
             prober=self.world,
             playbooks=self.playbooks,
             live=Live(store=self.store),
+            asking=self.asking,
             now=self.clock,
+            new_id=self.new_id,
             owner=owner,
         )
 
     def rulebook(self) -> Rulebook:
-        inventory = Inventory(hosts=HOSTS, groups={"web": frozenset({"web1", "web2", "web3"})})
-        return Rulebook(rules=self.rules, policy=Policy(ceiling=self.ceiling, limits=self.limits), inventory=inventory)
+        return Rulebook(
+            rules=self.rules,
+            policy=Policy(ceiling=self.ceiling, limits=self.limits, time_intervals=self.time_intervals),
+            inventory=Inventory(hosts=HOSTS, groups={"web": frozenset({"web1", "web2", "web3"})}),
+            chains=self.chains,
+            ignore_labels=self.ignore_labels,
+        )
+
+    def write(self, notification: Notification) -> str:
+        """What is delivered to ourselves is parsed again from where every notification lies."""
+        self.notifications[notification.id] = notification
+        return ""
 
     def new_id(self) -> str:
         return f"id{next(self.ids)}"
 
-    def arrives(self, *alerts: Alert, source: str = "http://am1", received_at: datetime | None = None) -> str:
+    def arrives(
+        self, *alerts: Alert, source: str = "http://am1", received_at: datetime | None = None, truncated: int = 0
+    ) -> str:
         """A notification lies in the inbox."""
         at, id = received_at or self.clock.now, self.new_id()
         self.notifications[id] = Notification(
@@ -126,7 +176,7 @@ class Scene:
             receiver="alertmend",
             group_key="g",
             external_url=source,
-            truncated_alerts=0,
+            truncated_alerts=truncated,
             alerts=alerts,
         )
         self.store.put(id, Envelope(received_at=at, sender="alertmanager", body=""))
@@ -151,6 +201,42 @@ class Scene:
         for doorbell in self.take_rung(Errand.EXECUTE):
             self.execution.execute(doorbell.about)
 
+    def plan(self) -> None:
+        """Answer every doorbell for plans."""
+        for doorbell in self.take_rung(Errand.PLAN):
+            self.execution.plan(doorbell.about)
+
+    def approves(self, who: str, *, run: str | None = None) -> None:
+        """A person approves the latest plan; it is decided on at once."""
+        self.people.approve(run or self._latest_run, self.word(who, "yes"))
+        self.keep_up()
+
+    def rejects(self, who: str) -> None:
+        """A person rejects the latest plan."""
+        self.people.reject(self._latest_run, self.word(who, "no"))
+
+    def pauses(self, comment: str, *matchers: str, minutes: int, cancel_running: bool = False) -> str:
+        """A person pauses something; the id of the pause."""
+        until = self.clock.now + timedelta(minutes=minutes)
+        parsed = tuple(parse_matcher(matcher) for matcher in matchers)
+        word = self.word("alice", comment)
+        return self.people.pause(parsed, until=until, word=word, cancel_running=cancel_running).id
+
+    def resumes(self, pause: str) -> None:
+        """A person ends a pause."""
+        self.people.resume(pause, self.word("alice", "done"))
+
+    def takes_over(self, word: Word) -> None:
+        """A person takes over the first incident."""
+        self.people.take_over(self.incidents[0].id, word)
+
+    def word(self, who: str, comment: str) -> Word:
+        return Word(by=who, at=self.clock.now, comment=comment)
+
+    @property
+    def _latest_run(self) -> str:
+        return self.runs[-1].id
+
     def keep_up(self) -> None:
         """A round of upkeep, and what it rang for."""
         self.upkeep.tick()
@@ -166,7 +252,17 @@ class Scene:
 
     @property
     def decisions(self) -> list[Decision]:
-        bodies = [event.body for event in self.ledger.events if event.event is Event.DECISION]
+        """On alerts and on incidents that came due."""
+        return self._decisions(at_start=False)
+
+    @property
+    def decisions_at_start(self) -> list[Decision]:
+        """On runs that were about to start."""
+        return self._decisions(at_start=True)
+
+    def _decisions(self, *, at_start: bool) -> list[Decision]:
+        events = [event for event in self.ledger.events if event.event is Event.DECISION]
+        bodies = [event.body for event in events if (event.run is not None) is at_start]
         return [DECISION.validate_python(body["decision"]) for body in bodies]
 
     @property

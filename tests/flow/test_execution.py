@@ -11,9 +11,11 @@ from webhook.core.incident import Choice, Outcome, Phase, ResolvedBy, RunState
 from webhook.core.placeholder import Untrusted
 from webhook.core.probe import Probe, TcpProbe
 from webhook.core.redaction import Redaction
-from webhook.core.rule import Step
+from webhook.core.rule import Guards, Step
 from webhook.errors import Unavailable
 from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
+
+TWO_STEPS = (Step(playbook="restart.yml"), Step(playbook="reboot.yml"))
 
 
 def sick_until_mended(scene: Scene) -> None:
@@ -71,13 +73,13 @@ def test_a_label_that_changed_after_the_decision_is_not_put_into_the_probe() -> 
     scene.delivers(replace(alert(), annotations={"port": "web2:80"}))
     scene.work()
     assert outcomes(scene) == [Outcome.CANCELLED]
-    assert scene.runs[0].reason == "the probe cannot be asked: $annotations.port 'web2:80' is no port"
+    words = "the probe cannot be asked about this alert: $annotations.port 'web2:80' is no port"
+    assert scene.runs[0].reason == f"decided again just before it started: {words}"
     assert scene.world.asked == []
 
 
 def test_still_sick_at_the_deadline_is_ineffective_and_the_next_step_is_tried() -> None:
-    steps = (Step(playbook="restart.yml"), Step(playbook="reboot.yml"))
-    scene = Scene(rules=(rule(probe=True, steps=steps),))
+    scene = Scene(rules=(rule(probe=True, steps=TWO_STEPS),))
     scene.world.answers = lambda: False
     scene.delivers(alert())
     for _ in range(3):
@@ -85,7 +87,8 @@ def test_still_sick_at_the_deadline_is_ineffective_and_the_next_step_is_tried() 
         scene.keep_up()
     assert outcomes(scene) == [Outcome.INEFFECTIVE, Outcome.INEFFECTIVE]
     assert [job.playbook.name for job in scene.playbooks.jobs] == ["restart.yml", "reboot.yml"]
-    assert scene.decisions[-1].guard == "attempts"
+    assert scene.incidents[0].handed_over.startswith("its attempts are used up")
+    assert scene.delivers(alert())[0].guard == "attempts"
 
 
 @pytest.mark.parametrize(
@@ -226,10 +229,26 @@ def test_a_run_whose_worker_vanished_is_lost_after_its_processes_are_gone() -> N
 def test_runs_that_redis_forgot_are_recorded_as_lost_once() -> None:
     scene = Scene()
     scene.delivers(alert())
-    scene.store.records.clear()
-    assert len(scene.upkeep.mourn()) == 1
-    assert scene.upkeep.mourn() == []
+    scene.store.empty()
+    scene.upkeep.tick()
     assert outcomes(scene) == [Outcome.LOST]
+    assert scene.leftovers == [scene.runs[0].id]
+    scene.upkeep.tick()
+    assert len([event for event in scene.ledger.events if event.event is Event.RUN_FINISHED]) == 1
+
+
+def test_an_incident_that_redis_forgot_goes_on_where_it_was_and_people_are_told() -> None:
+    scene = Scene(rules=(rule(guards=Guards(cooldown=timedelta(minutes=5)), steps=TWO_STEPS),))
+    scene.delivers(alert())
+    scene.store.empty()
+    scene.upkeep.tick()
+    assert scene.delivers(alert())[0].guard == "cooldown"
+    assert scene.incidents[0].handed_over == "the state in Redis was lost while it was under way"
+    scene.clock.advance(minutes=5)
+    scene.keep_up()
+    scene.work()
+    assert [job.playbook.name for job in scene.playbooks.jobs] == ["reboot.yml"]
+    assert len(scene.incidents) == 1
 
 
 def test_what_a_crashed_worker_committed_is_sealed_and_rung_for_later() -> None:

@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from webhook.core.alert import Alert
 from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, first_break, seal_all
-from webhook.core.incident import Pair, ProbeAnswer, Run
+from webhook.core.incident import Incident, Pair, ProbeAnswer, Run
 from webhook.core.rule import Probe
 from webhook.core.state import Draft, Keys, Snapshot, pair_due
 from webhook.core.transcript import BEGINNING, Kind, Passage, Position, Told, tell_state
-from webhook.ports import Batch, Doorbell, Envelope, Errand, PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.ports import (
+    Answer,
+    Batch,
+    Doorbell,
+    Envelope,
+    Errand,
+    KnownAlert,
+    KnownState,
+    Paged,
+    PlaybookEnd,
+    PlaybookJob,
+    PlaybookResult,
+    Posted,
+)
 
+ALERT = TypeAdapter(Alert)
 EPOCH = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+#: Where a draft has each kind of record.
+PLACES = {
+    "alert": "alerts",
+    "pair": "pairs",
+    "target": "targets",
+    "rule": "rules",
+    "breaker": "breakers",
+    "run": "runs",
+    "lock": "locks",
+    "crowd": "crowds",
+    "escalation": "escalations",
+    "pauses": "pauses",
+    "everything": "everything",
+}
 
 
 @dataclass
@@ -59,22 +91,34 @@ class MemoryStore:
     leases: dict[str, str] = field(default_factory=dict)
     streams: dict[str, MemoryStream] = field(default_factory=dict)
     rung: list[Doorbell] = field(default_factory=list)
+    known_receivers: set[str] = field(default_factory=set)
+    fresh: bool = True
 
     def put(self, notification: str, envelope: Envelope) -> None:
         self.inbox[notification] = envelope
         self.rung.append(Doorbell(errand=Errand.INTAKE, about=notification))
 
+    def empty(self) -> None:
+        """As after FLUSHALL."""
+        self.__init__()  # type: ignore[misc]
+
     def read(self, keys: Keys) -> Snapshot:
         def found(kind: str, names: Any) -> Any:
             return {name: self.records[kind, name] for name in names if (kind, name) in self.records}
 
+        rules = {pair.rule for pair in keys.pairs}
         snapshot = Snapshot(
             revision=self.revision,
             alerts=found("alert", keys.alerts),
             pairs=found("pair", keys.pairs),
             targets=found("target", {pair.target for pair in keys.pairs}),
-            rules=found("rule", {pair.rule for pair in keys.pairs}),
+            rules=found("rule", rules),
+            breakers=found("breaker", rules),
             runs=found("run", keys.runs),
+            locks=found("lock", keys.locks),
+            crowds=found("crowd", keys.crowds),
+            escalations=found("escalation", keys.escalations),
+            pauses=self.records.get(("pauses", ""), ()),
         )
         everything = self.records.get(("everything", ""))
         return replace(snapshot, everything=everything) if everything else snapshot
@@ -82,10 +126,13 @@ class MemoryStore:
     def commit(self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None) -> bool:
         if draft.revision != self.revision:
             return False
-        places = {"alert": draft.alerts, "pair": draft.pairs, "target": draft.targets, "rule": draft.rules}
-        places["run"] = draft.runs  # type: ignore[assignment]
         for kind, name in draft.touched:
-            self.records[kind, name] = draft.everything if kind == "everything" else places[kind][name]  # type: ignore[index]
+            place = getattr(draft, PLACES[kind])
+            record = place.get(name) if isinstance(place, dict) else place
+            if record is None:
+                self.records.pop((kind, name), None)
+            else:
+                self.records[kind, name] = record
             if kind == "run":
                 run = draft.runs[str(name)]
                 self.streams.setdefault(run.id, MemoryStream()).add(tell_state(run))
@@ -125,6 +172,7 @@ class MemoryStore:
     def confirm(self, batch: Batch) -> None:
         self.outbox.pop(batch.id, None)
         self.ring([Doorbell(errand=Errand.EXECUTE, about=run) for run in batch.doorbells])
+        self.ring([Doorbell(errand=Errand.PLAN, about=run) for run in batch.plans])
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
         self.rung.extend(doorbells)
@@ -145,6 +193,19 @@ class MemoryStore:
         if len(called) == limit:
             self.due[due] = now + timedelta(seconds=1)
         return len(called)
+
+    def know_receiver(self, name: str) -> None:
+        self.known_receivers.add(name)
+
+    def receivers(self) -> frozenset[str]:
+        return frozenset(self.known_receivers)
+
+    def is_fresh(self) -> bool:
+        fresh, self.fresh = self.fresh, False
+        return fresh
+
+    def open_pairs(self) -> list[Pair]:
+        return [name for (kind, name), state in self.records.items() if kind == "pair" and state.incident]  # type: ignore[misc]
 
     def forget_due(self, due: str) -> None:
         self.due.pop(due, None)
@@ -226,6 +287,14 @@ class MemoryLedger:
     def unfinished_runs(self) -> list[Run]:
         return [run for run in self.runs.values() if run.outcome is None]
 
+    def open_incidents(self) -> list[tuple[Incident, tuple[Alert, ...]]]:
+        return [(found, self._alerts_of(found)) for found in self.incidents.values() if found.is_open]
+
+    def _alerts_of(self, incident: Incident) -> tuple[Alert, ...]:
+        bodies = [event.body for event in self.events if event.incident == incident.id and event.decision]
+        alerts = [ALERT.validate_python(body["alert"]) for body in bodies]
+        return tuple({alert.fingerprint: alert for alert in alerts if alert.fingerprint in incident.firing}.values())
+
     @property
     def holds(self) -> bool:
         return first_break(self.entries) is None
@@ -242,13 +311,63 @@ class Playbooks:
     #: What each of them says, while it runs.
     says: Sequence[Passage] = ()
 
+    is_cancelled: Callable[[], bool] = lambda: False
+
     def run(
         self, job: PlaybookJob, *, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
     ) -> PlaybookResult:
         self.jobs.append(job)
+        self.is_cancelled = is_cancelled
         for passage in self.says:
             hear(passage)
         return self.does(job)
+
+
+@dataclass
+class Alertmanager:
+    """What fires, as a test says, and the alerts that were posted."""
+
+    known: dict[str, KnownAlert] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)
+    #: Why it cannot say what fires, though it takes alerts.
+    unable: dict[str, str] = field(default_factory=dict)
+    posted: list[Mapping[str, Any]] = field(default_factory=list)
+    asked: int = 0
+
+    def alerts(self, *, matchers: Sequence[str] = ()) -> Answer:
+        self.asked += 1
+        if self.silent or self.unable:
+            return Answer(alerts={}, answered=(), silent=self.silent or self.unable)
+        return Answer(alerts=dict(self.known), answered=("http://am1",))
+
+    def post(self, alerts: Sequence[Mapping[str, object]]) -> Posted:
+        if self.silent:
+            return Posted(taken_by=(), failures=self.silent)
+        self.posted += alerts
+        return Posted(taken_by=("http://am1",))
+
+    def fires(self, alert: Alert, *, suppressed_by: str = "", is_ours: bool = True) -> None:
+        self.known[alert.fingerprint] = KnownAlert(
+            alert=alert,
+            state=KnownState.SUPPRESSED if suppressed_by else KnownState.ACTIVE,
+            suppressed_by=(suppressed_by,) if suppressed_by else (),
+            receivers=("alertmend",),
+            is_ours=is_ours,
+        )
+
+
+@dataclass
+class Pages:
+    """What people were told elsewhere, unless the way there is broken."""
+
+    taken: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    broken: str = ""
+
+    def post(self, url: str, body: Mapping[str, object]) -> Paged:
+        if self.broken:
+            return Paged(was_taken=False, words=self.broken)
+        self.taken.append((url, body))
+        return Paged(was_taken=True, words="status 200")
 
 
 @dataclass

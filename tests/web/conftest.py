@@ -12,7 +12,9 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from tests.flow.scene import Scene
 from tests.flow.twin import MemoryFollower
+from webhook.core.rulebook import Rulebook
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import WebConfig
@@ -20,6 +22,7 @@ from webhook.errors import Unavailable
 from webhook.ports import Envelope
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator
+from webhook.wiring import Desk
 
 LIMIT_BYTES = 4096
 
@@ -61,6 +64,19 @@ class Client:
         return asyncio.run(ask())
 
 
+@dataclass(frozen=True)
+class Files:
+    """A configuration that nobody wrote into files."""
+
+    rulebook: Rulebook
+
+
+def desk_of(scene: Scene, ledger: SqlLedger) -> Desk:
+    """What people look at and work with, in memory."""
+    current = Files(rulebook=scene.rulebook())
+    return Desk(current=current, store=scene.store, ledger=ledger, people=scene.people)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def inbox() -> Inbox:
     return Inbox()
@@ -86,9 +102,10 @@ def application(
     web_config: WebConfig | None = None,
     inbox: Inbox | None = None,
     follower: MemoryFollower | None = None,
+    scene: Scene | None = None,
 ) -> Starlette:
     """The application over what a test cares about; the rest is in memory."""
-    inbox = inbox or Inbox()
+    inbox, scene = inbox or Inbox(), scene or Scene()
     return make_app(
         authenticator=Authenticator(web_config),
         put=inbox.put,
@@ -96,13 +113,24 @@ def application(
         ledger=ledger,
         follower=follower or MemoryFollower(),
         max_body_bytes=lambda: LIMIT_BYTES,
+        desk=lambda: desk_of(scene, ledger),
     )
 
 
 @pytest.fixture
-def client_with(inbox: Inbox, ledger: SqlLedger, follower: MemoryFollower) -> Callable[[WebConfig | None], Client]:
+def scene() -> Scene:
+    """A whole alertmend in memory, for what people look at and work with."""
+    return Scene()
+
+
+@pytest.fixture
+def client_with(
+    inbox: Inbox, ledger: SqlLedger, follower: MemoryFollower, scene: Scene
+) -> Callable[[WebConfig | None], Client]:
     """A client of the application with a web.config.file."""
-    return lambda web_config: Client(application(ledger, web_config=web_config, inbox=inbox, follower=follower))
+    return lambda web_config: Client(
+        application(ledger, web_config=web_config, inbox=inbox, follower=follower, scene=scene)
+    )
 
 
 @pytest.fixture

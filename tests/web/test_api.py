@@ -164,6 +164,11 @@ def test_one_is_shown_whole(client: Client) -> None:
             "retry_at": None,
             "checks": [],
         },
+        "firing": ["f1"],
+        "hold": None,
+        "request": None,
+        "handed_over": "",
+        "came_back_after": None,
     }
     found = client.get("/api/v1/runs/run4").json()
     assert (found["id"], found["state"], found["outcome"]) == ("run4", "finished", "fixed")

@@ -21,8 +21,12 @@ VERBS = {
     "explain": ("webhook.cli.explain", "explain"),
     "config": ("webhook.cli.wire", "config"),
     "audit": ("webhook.cli.record", "audit"),
-    "incidents": ("webhook.cli.record", "incidents"),
-    "runs": ("webhook.cli.record", "runs"),
+    "incidents": ("webhook.cli.people", "incidents"),
+    "runs": ("webhook.cli.people", "runs"),
+    "rules": ("webhook.cli.people", "rules"),
+    "pause": ("webhook.cli.people", "pause"),
+    "resume": ("webhook.cli.people", "resume"),
+    "pauses": ("webhook.cli.people", "pauses"),
 }
 
 

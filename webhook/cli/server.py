@@ -44,6 +44,10 @@ class Server:
         """As `get`, for what is sent as JSON."""
         return _parsed(self._answer(self._request("POST", path, body=body)))
 
+    def delete(self, path: str, body: Mapping[str, object]) -> Any:
+        """As `post`, for what is to be gone."""
+        return _parsed(self._answer(self._request("DELETE", path, body=body)))
+
     def text(self, path: str) -> str:
         """As `get`, for what is no JSON."""
         return self._answer(self._request("GET", path)).body.decode("utf-8", "replace")

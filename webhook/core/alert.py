@@ -28,6 +28,8 @@ class Alert:
     ends_at: datetime | None
     #: Alertmanager's hash of the labels; the same for every firing of this alert.
     fingerprint: str
+    #: The sender's own fingerprint, where labels are ignored so that several alerts share one.
+    origin: str = ""
 
     @property
     def name(self) -> str:

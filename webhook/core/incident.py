@@ -57,8 +57,10 @@ class Decision:
 
 
 class RunState(StrEnum):
-    """Where a run is. `awaiting_approval` comes with the mode that asks people."""
+    """Where a run is."""
 
+    #: It is a plan that people are asked about, and holds nothing.
+    AWAITING_APPROVAL = "awaiting_approval"
     QUEUED = "queued"
     RUNNING = "running"
     #: It acted and was probed; it waits for the alerts to resolve and holds no worker.
@@ -81,6 +83,13 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     #: Its worker vanished.
     LOST = "lost"
+    #: A person said no.
+    REJECTED = "rejected"
+
+    @property
+    def uses_up_attempt(self) -> bool:
+        """The step was tried, and is not tried again."""
+        return self not in (Outcome.NOT_NEEDED, Outcome.CANCELLED, Outcome.REJECTED)
 
     @property
     def did_not_help(self) -> bool:
@@ -162,6 +171,46 @@ class ProbeAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a person said."""
+
+    by: str
+    at: datetime
+    comment: str
+    #: The pause through which it was said; empty for a word on this one thing.
+    pause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What people are asked to approve."""
+
+    #: The step's vars with every placeholder replaced.
+    vars: Mapping[str, object] = field(default_factory=dict)
+    #: What `--check --diff` said; empty until it was asked.
+    output: str = ""
+    #: One sentence: what would change, or why that cannot be told.
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ended, or will once it was compensated for."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """The compensation for a step that failed or did not help."""
+
+    playbook: str
+    succeeded: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One attempt to mend one incident."""
 
@@ -177,6 +226,8 @@ class Run:
     #: One sentence: why it ended so.
     reason: str = ""
     created_at: datetime
+    #: When it was claimed, which spends a token of every rate limit.
+    queued_at: datetime | None = None
     started_at: datetime | None = None
     #: When its playbook was begun; until then it has touched nothing.
     acted_at: datetime | None = None
@@ -197,6 +248,22 @@ class Run:
     result: Mapping[str, object] = field(default_factory=dict)
     #: The worker that started it.
     owner: str = ""
+    #: What it holds besides its target.
+    locks: tuple[str, ...] = ()
+    #: Until when it may be approved; None for one that needs no approval.
+    expires_at: datetime | None = None
+    plan: Plan | None = None
+    approvals: tuple[Word, ...] = ()
+    #: Who told it to stop.
+    cancelled: Word | None = None
+    #: How it would have ended, while it is compensated for.
+    ending: Ending | None = None
+    rollback: Rollback | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """It holds its target and counts as under way."""
+        return self.state in (RunState.QUEUED, RunState.RUNNING)
 
     @property
     def pair(self) -> Pair:
@@ -211,6 +278,18 @@ class LastRun:
     id: str
     outcome: Outcome
     finished_at: datetime
+    #: Who ended it: a person who said no or stop, or empty.
+    ended_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequest:
+    """What people are asked for an incident."""
+
+    run: str
+    step: int
+    expires_at: datetime
+    approvals: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +326,16 @@ class Incident:
     resolved_at: datetime | None = None
     resolved_by: ResolvedBy | None = None
     hold: Hold | None = None
+    #: Set while its run awaits approval.
+    request: ApprovalRequest | None = None
+    #: The inventory group whose sick hosts it counts among; empty when they are not counted.
+    group: str = ""
+    #: The run that had fixed the same target less than a cooldown before.
+    came_back_after: str | None = None
+    #: Its run opened the rule's breaker: no further step is tried, but for the playbook of `give_up`.
+    broke: bool = False
+    #: Why people were called; empty while they were not.
+    handed_over: str = ""
 
     @property
     def pair(self) -> Pair:

@@ -6,12 +6,16 @@ Where it is kept is the store's affair; how it changes is `transition`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from webhook.core.alert import Alert, AlertStatus
 from webhook.core.audit import AuditEvent
+from webhook.core.breaker import BreakerState
+from webhook.core.escalation import Escalation
 from webhook.core.incident import Decision, Incident, Pair, Run
+from webhook.core.pause import Pause
+from webhook.core.storm import Crowd, StormState
 from webhook.core.transcript import Passage
 
 
@@ -27,6 +31,14 @@ class AlertState:
     incident: str
     rule: str
     target: str
+    #: Since when it fires, as far as anybody saw.
+    since: datetime
+    #: Fingerprints of those that fire and differ from it in nothing but labels that are ignored.
+    copies: tuple[str, ...] = ()
+    #: By what Alertmanager keeps it from people; empty while it does not.
+    suppressed_by: str = ""
+    #: Alertmanager did not have it when it was last asked.
+    is_missed: bool = False
 
     @property
     def pair(self) -> Pair:
@@ -45,6 +57,8 @@ class PairState:
 
     incident: Incident | None = None
     last_finished_at: datetime | None = None
+    #: The latest run, if it helped.
+    last_helped: str | None = None
     #: When its latest runs were claimed, oldest first; as many as the rate limit needs.
     starts: tuple[datetime, ...] = ()
     #: The line in which it waits, or last waited.
@@ -70,18 +84,17 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """What to read. Targets and rules follow from the pairs; the whole is always read."""
+    """What to read. Targets, rules and breakers follow from the pairs; the whole and the pauses are always read."""
 
     alerts: frozenset[str] = frozenset()
     pairs: frozenset[Pair] = frozenset()
     runs: frozenset[str] = frozenset()
+    locks: frozenset[str] = frozenset()
+    crowds: frozenset[Crowd] = frozenset()
+    escalations: frozenset[str] = frozenset()
 
     def __or__(self, other: Keys) -> Keys:
-        return Keys(
-            alerts=self.alerts | other.alerts,
-            pairs=self.pairs | other.pairs,
-            runs=self.runs | other.runs,
-        )
+        return Keys(**{field.name: getattr(self, field.name) | getattr(other, field.name) for field in fields(Keys)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +107,12 @@ class Snapshot:
     targets: Mapping[str, TargetState] = field(default_factory=dict)
     rules: Mapping[str, Activity] = field(default_factory=dict)
     runs: Mapping[str, Run] = field(default_factory=dict)
+    breakers: Mapping[str, BreakerState] = field(default_factory=dict)
+    #: The run that holds a lock.
+    locks: Mapping[str, str] = field(default_factory=dict)
+    crowds: Mapping[Crowd, StormState] = field(default_factory=dict)
+    escalations: Mapping[str, Escalation] = field(default_factory=dict)
+    pauses: tuple[Pause, ...] = ()
     everything: Activity = Activity()
 
 
@@ -111,15 +130,23 @@ class Draft:
     targets: dict[str, TargetState]
     rules: dict[str, Activity]
     runs: dict[str, Run]
+    breakers: dict[str, BreakerState]
+    locks: dict[str, str]
+    crowds: dict[Crowd, StormState]
+    escalations: dict[str, Escalation]
+    pauses: tuple[Pause, ...]
     everything: Activity
+    #: Hosts that are about to be reported sick, by the crowd they belong to: the whole notification counts at once.
+    coming: dict[Crowd, set[str]] = field(default_factory=dict)
     #: What differs from the snapshot.
     touched: set[tuple[str, object]] = field(default_factory=set)
     #: When to look again; None takes it off the list.
     due: dict[DueKey, datetime | None] = field(default_factory=dict)
     #: Pairs that wait in a line, by the time their incident opened; None takes one out of the line.
     lines: dict[tuple[str, Pair], datetime | None] = field(default_factory=dict)
-    #: Runs that a worker shall be called for.
+    #: Runs that a worker shall be called for, and plans that one shall try without doing them.
     doorbells: list[str] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
     #: What playbooks said, by run.
     transcripts: dict[str, tuple[Passage, ...]] = field(default_factory=dict)
     #: What goes into the ledger, in order.
@@ -137,6 +164,11 @@ class Draft:
             targets=dict(snapshot.targets),
             rules=dict(snapshot.rules),
             runs=dict(snapshot.runs),
+            breakers=dict(snapshot.breakers),
+            locks=dict(snapshot.locks),
+            crowds=dict(snapshot.crowds),
+            escalations=dict(snapshot.escalations),
+            pauses=snapshot.pauses,
             everything=snapshot.everything,
         )
 
@@ -189,6 +221,43 @@ class Draft:
         self.runs[run.id] = run
         self.touched.add(("run", run.id))
 
+    def breaker(self, rule: str) -> BreakerState:
+        """What the rule's breaker remembers."""
+        return self.breakers.get(rule, BreakerState())
+
+    def put_breaker(self, rule: str, state: BreakerState) -> None:
+        """Remember what a rule's breaker remembers."""
+        if state != self.breaker(rule):
+            self.breakers[rule] = state
+            self.touched.add(("breaker", rule))
+
+    def crowd(self, crowd: Crowd) -> StormState:
+        """How many of its hosts are sick."""
+        return self.crowds.get(crowd, StormState())
+
+    def put_crowd(self, crowd: Crowd, state: StormState) -> None:
+        """Remember how many of its hosts are sick."""
+        self.crowds[crowd] = state
+        self.touched.add(("crowd", crowd))
+
+    def put_lock(self, key: str, run: str | None) -> None:
+        """Let a run hold a lock; None: nobody."""
+        if run is None:
+            self.locks.pop(key, None)
+        else:
+            self.locks[key] = run
+        self.touched.add(("lock", key))
+
+    def put_escalation(self, escalation: Escalation) -> None:
+        """Remember what people are told."""
+        self.escalations[escalation.id] = escalation
+        self.touched.add(("escalation", escalation.id))
+
+    def put_pauses(self, pauses: tuple[Pause, ...]) -> None:
+        """Remember what is paused."""
+        self.pauses = pauses
+        self.touched.add(("pauses", ""))
+
     def stand(self, pair: Pair, line: str | None, *, since: datetime) -> None:
         """Let a pair wait in a line, and in no other; None: in none."""
         state = self.pair(pair)
@@ -198,6 +267,10 @@ class Draft:
             self.lines[line, pair] = since
         if state.line != line:
             self.put_pair(pair, replace(state, line=line))
+
+
+#: The due-list's name for a comparison with Alertmanager that cannot wait for its turn.
+RECONCILE_DUE: DueKey = "reconcile:now"
 
 
 def pair_due(pair: Pair) -> DueKey:
@@ -215,10 +288,23 @@ def line_due(line: str) -> DueKey:
     return f"line:{line}"
 
 
-def parse_due(key: DueKey) -> Pair | str:
-    """The pair of a `pair:` key; the rest of any other key."""
-    kind, _, rest = key.partition(":")
-    if kind == "pair":
-        rule, _, target = rest.partition("|")
-        return Pair(rule, target)
-    return rest
+def escalation_due(escalation: str) -> DueKey:
+    """The due-list's name for an escalation that has something to do."""
+    return f"escalation:{escalation}"
+
+
+def crowd_due(crowd: Crowd) -> DueKey:
+    """The due-list's name for a storm that may be over."""
+    return f"storm:{crowd.rule}|{crowd.group}"
+
+
+def parse_crowd(text: str) -> Crowd:
+    """The crowd of what follows `storm:`."""
+    rule, _, group = text.partition("|")
+    return Crowd(rule, group)
+
+
+def parse_pair(text: str) -> Pair:
+    """The pair of what follows `pair:`."""
+    rule, _, target = text.partition("|")
+    return Pair(rule, target)

@@ -6,7 +6,7 @@ import difflib
 import re
 from bisect import bisect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address
 
@@ -29,6 +29,20 @@ class Inventory:
     groups: Mapping[str, frozenset[str]]
     #: The names of the variables that any host has.
     variables: frozenset[str] = frozenset()
+    #: The smallest group that each host is in, which says best what it is; not for those that are in none.
+    _home: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        home: dict[str, str] = {}
+        named = [name for name in self.groups if name not in _BUILT_IN_GROUPS]
+        for name in sorted(named, key=lambda name: (-len(self.groups[name]), name)):
+            home.update(dict.fromkeys(self.groups[name], name))
+        object.__setattr__(self, "_home", home)
+
+    def group_of(self, host: str) -> tuple[str, int]:
+        """The smallest group that a host is in, `all` for one that is in none, and how many hosts that has."""
+        name = self._home.get(host)
+        return (name, len(self.groups[name])) if name is not None else ("all", len(self.hosts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +52,9 @@ class Target:
     host: str | None = None
     #: One sentence with a hint, empty when there is a host.
     problem: str = ""
+    #: The inventory group that says best what the host is, and how many hosts are in it.
+    group: str = "all"
+    group_hosts: int = 1
 
     def __post_init__(self) -> None:
         if (self.host is None) is not bool(self.problem):
@@ -51,7 +68,9 @@ def find_target(value: str | None, *, label: str, inventory: Inventory) -> Targe
     `--limit` without widening it is given back.
     """
     try:
-        return Target(host=_host(value, label=label, inventory=inventory))
+        host = _host(value, label=label, inventory=inventory)
+        group, hosts = inventory.group_of(host)
+        return Target(host=host, group=group, group_hosts=hosts)
     except _Refused as refused:
         return Target(problem=str(refused))
 

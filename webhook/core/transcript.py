@@ -36,15 +36,18 @@ class Position(NamedTuple):
 
 #: Before the first event.
 BEGINNING = Position(0, 0)
-_SAID = 1
-#: Where a state stands among what the playbook says.
+#: What the step's playbook says, and what the one says that rolls it back.
+SAID, SAID_ROLLING_BACK = 1, 4
+#: Where a state stands among what the playbooks say.
 _PLACES: Mapping[str, Position] = {
     "awaiting_approval": Position(0, 1),
     "queued": Position(0, 2),
     "running": Position(0, 3),
     "proving": Position(2, 1),
-    "finished": Position(3, 1),
+    "finished": Position(5, 1),
 }
+#: The same states once more, for the rollback.
+_PLACES_ROLLING_BACK: Mapping[str, Position] = {"queued": Position(3, 1), "running": Position(3, 2)}
 
 
 def parse_position(id: str) -> Position | None:
@@ -74,6 +77,7 @@ class Passage:
     task: TaskResult | None = None
     #: Its place among all passages of the run, from 1.
     number: int = 0
+    phase: int = SAID
 
     @property
     def characters(self) -> int:
@@ -125,6 +129,7 @@ class Transcript:
     """Head and tail of what was said. However much is printed, what became of tasks is not left out for it."""
 
     said: int = 0
+    phase: int = SAID
     _output: _Ends = field(default_factory=lambda: _Ends(OUTPUT_LIMIT_CHARACTERS))
     _tasks: _Ends = field(default_factory=lambda: _Ends(TASKS_LIMIT_CHARACTERS))
 
@@ -134,11 +139,23 @@ class Transcript:
         kept = [*self._output.head, *self._output.tail, *self._tasks.head, *self._tasks.tail]
         return tuple(sorted(kept, key=lambda passage: passage.number))
 
+    @classmethod
+    def rolling_back(cls, passages: Iterable[Passage]) -> Transcript:
+        """What the step's playbook said, to be continued by the one that rolls it back."""
+        found = cls(phase=SAID_ROLLING_BACK)
+        for passage in passages:
+            found.said = passage.number
+            found._keep(passage)
+        return found
+
     def add(self, passage: Passage) -> tuple[Passage, list[Passage]]:
         """The passage with its number; and those that had to make room for it, which are left out from now on."""
         self.said += 1
-        passage = replace(passage, number=self.said)
-        return passage, (self._tasks if passage.task else self._output).add(passage)
+        passage = replace(passage, number=self.said, phase=self.phase)
+        return passage, self._keep(passage)
+
+    def _keep(self, passage: Passage) -> list[Passage]:
+        return (self._tasks if passage.task else self._output).add(passage)
 
 
 def text_of(passages: Iterable[Passage]) -> str:
@@ -159,7 +176,7 @@ def task_results(passages: Iterable[Passage]) -> tuple[TaskResult, ...]:
 
 def tell(passage: Passage) -> Told:
     """The event of a passage."""
-    at, position = passage.at, Position(_SAID, passage.number)
+    at, position = passage.at, Position(passage.phase, passage.number)
     if passage.task is not None:
         return Told(position=position, kind=Kind.TASK, data={"at": at, "task": passage.task})
     return Told(position=position, kind=Kind.OUTPUT, data={"at": at, "text": passage.text})
@@ -167,24 +184,32 @@ def tell(passage: Passage) -> Told:
 
 def tell_state(run: Run) -> Told:
     """The event of the state in which a run is."""
-    return tell_states(run)[-1]
+    return _tell_state(run, run.state, _times(run)[run.state] or run.created_at)
 
 
 def tell_states(run: Run) -> list[Told]:
     """The events of all states in which a run was, as its times say."""
-    times = {
-        RunState.QUEUED: run.created_at,
+    return [_tell_state(run, state, at) for state, at in _times(run).items() if at is not None]
+
+
+def _times(run: Run) -> Mapping[RunState, datetime | None]:
+    """When it came into each state, in their order."""
+    asked = run.expires_at is not None
+    return {
+        RunState.AWAITING_APPROVAL: run.created_at if asked else None,
+        RunState.QUEUED: run.queued_at if asked else run.created_at,
         RunState.RUNNING: run.started_at,
         RunState.PROVING: run.proving_at,
         RunState.FINISHED: run.finished_at,
     }
-    return [_tell_state(run, state, at) for state, at in times.items() if at is not None]
 
 
 def _tell_state(run: Run, state: RunState, at: datetime) -> Told:
     data: dict[str, object] = {"at": at, "state": state}
     if state is not RunState.FINISHED:
-        return Told(position=_PLACES[state], kind=Kind.STATE, data=data)
+        rolls_back = run.ending is not None and run.state is state
+        place = _PLACES_ROLLING_BACK.get(state) if rolls_back else None
+        return Told(position=place or _PLACES[state], kind=Kind.STATE, data=data)
     return Told(position=_PLACES[state], kind=Kind.END, data={**data, "outcome": run.outcome, "reason": run.reason})
 
 
@@ -195,10 +220,13 @@ def tell_all(run: Run, passages: Sequence[Passage]) -> list[Told]:
 
 def with_gaps(events: Iterable[Told], *, after: Position) -> Iterator[Told]:
     """The events, which follow `after`, and between them one wherever some were left out."""
+    # Numbers go on from the step to its rollback. Where it is not known how far they were told, nothing is missed.
+    said = after.number if after.phase in (SAID, SAID_ROLLING_BACK) else 0 if after.phase < SAID else None
     for told in events:
-        expected = after.number + 1 if after.phase == _SAID else 1
-        if told.position.phase == _SAID and told.position.number > expected:
-            last, number = Position(_SAID, told.position.number - 1), told.position.number - expected
-            yield Told(position=last, kind=Kind.GAP, data={"left_out": number})
+        phase, number = told.position
+        if phase in (SAID, SAID_ROLLING_BACK):
+            if said is not None and number > said + 1:
+                left_out = {"left_out": number - said - 1}
+                yield Told(position=Position(phase, number - 1), kind=Kind.GAP, data=left_out)
+            said = number
         yield told
-        after = told.position

@@ -5,6 +5,7 @@ SQLite in the storage path by default, PostgreSQL by URL. What an entry means is
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -40,17 +42,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from webhook.core.alert import Alert
 from webhook.core.audit import (
     GENESIS,
     AuditEntry,
     AuditEvent,
     Break,
+    Event,
     canonical,
     first_break,
     seal_all,
     timestamp,
 )
-from webhook.core.incident import Decision, Run, RunState
+from webhook.core.incident import Decision, Incident, ResolvedBy, Run, RunState
 from webhook.core.transcript import Passage
 from webhook.errors import NotFound, Unavailable
 from webhook.ports import Batch, IncidentRecord
@@ -108,7 +112,13 @@ incidents = Table(
     Column("alerts", Text, nullable=False),
     Column("runs", Text, nullable=False),
     Column("decision", Text),
+    #: The whole incident as JSON; empty for those that an older alertmend recorded.
+    Column("body", Text, nullable=False, server_default=""),
+    Column("came_back", Integer, nullable=False, server_default="0"),
+    #: From its opening to its resolve.
+    Column("seconds", Float),
     Index("incidents_opened_at", "opened_at"),
+    Index("incidents_rule_target", "rule", "target"),
 )
 
 runs = Table(
@@ -185,6 +195,11 @@ LISTINGS: Mapping[str, Listing] = {
 _RUN = TypeAdapter(Run)
 _DECISION = TypeAdapter(Decision)
 _PASSAGES = TypeAdapter(tuple[Passage, ...])
+_INCIDENT = TypeAdapter(Incident)
+_ALERT = TypeAdapter(Alert)
+
+#: So far back it is looked for the alerts behind an open incident.
+_MOST_DECISIONS = 200
 
 _SEQ = re.compile(r"[0-9]{1,18}")
 
@@ -291,6 +306,41 @@ class SqlLedger:
         found = self.rows(select(transcripts.c.passages).where(transcripts.c.run == run))
         return _PASSAGES.validate_json(found[0]["passages"]) if found else ()
 
+    def open_incidents(self) -> list[tuple[Incident, tuple[Alert, ...]]]:
+        """The incidents that have no end on the record, each with the latest word on the alerts behind it."""
+        query = select(incidents.c.body).where(incidents.c.state == "open", incidents.c.body != "")
+        found = [_INCIDENT.validate_json(row["body"]) for row in self.rows(query)]
+        return [(incident, self._alerts_of(incident)) for incident in found]
+
+    def _alerts_of(self, incident: Incident) -> tuple[Alert, ...]:
+        query = (
+            select(audit.c.body)
+            .where(audit.c.incident == incident.id, audit.c.event == Event.DECISION.value)
+            .order_by(audit.c.seq.desc())
+            .limit(_MOST_DECISIONS)
+        )
+        alerts = [_ALERT.validate_python(json.loads(row["body"])["alert"]) for row in self.rows(query)]
+        latest = {alert.fingerprint: alert for alert in reversed(alerts)}
+        return tuple(latest[fingerprint] for fingerprint in incident.firing if fingerprint in latest)
+
+    def outcomes(self, *, rule: str | None = None) -> Mapping[str, list[dict[str, Any]]]:
+        """What became of each rule's incidents and runs, by rule, one row for each target."""
+        by_runs = select(runs.c.rule, runs.c.target, runs.c.outcome, func.count().label("runs"))
+        by_incidents = select(
+            incidents.c.rule,
+            incidents.c.target,
+            incidents.c.resolved_by,
+            func.count().label("incidents"),
+            func.sum(incidents.c.came_back).label("came_back"),
+            func.avg(incidents.c.seconds).label("seconds"),
+        )
+        if rule is not None:
+            by_runs, by_incidents = by_runs.where(runs.c.rule == rule), by_incidents.where(incidents.c.rule == rule)
+        return summarized(
+            self.rows(by_runs.group_by(runs.c.rule, runs.c.target, runs.c.outcome)),
+            self.rows(by_incidents.group_by(incidents.c.rule, incidents.c.target, incidents.c.resolved_by)),
+        )
+
     def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         """What a query finds."""
         with _answering(), self.engine.connect() as connection:
@@ -350,6 +400,34 @@ class SqlLedger:
             yield connection
 
 
+def summarized(
+    run_rows: Sequence[Mapping[str, Any]], incident_rows: Sequence[Mapping[str, Any]]
+) -> Mapping[str, list[dict[str, Any]]]:
+    """Counts by outcome and recovery times by credit, as one row for each rule and target."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def of(row: Mapping[str, Any]) -> dict[str, Any]:
+        empty = {"target": row["target"], "incidents": 0, "came_back": 0, "cleared_by_itself": 0, "runs": {}}
+        times = {"mean_seconds_with_us": None, "mean_seconds_by_itself": None}
+        return found.setdefault((row["rule"], row["target"]), {**empty, **times})
+
+    for row in run_rows:
+        of(row)["runs"][row["outcome"] or "under_way"] = row["runs"]
+    for row in incident_rows:
+        summary = of(row)
+        summary["incidents"] += row["incidents"]
+        summary["came_back"] += int(row["came_back"] or 0)
+        if row["resolved_by"] == ResolvedBy.ITSELF:
+            summary["cleared_by_itself"] = row["incidents"]
+            summary["mean_seconds_by_itself"] = row["seconds"]
+        elif row["resolved_by"] == ResolvedBy.REMEDIATION:
+            summary["mean_seconds_with_us"] = row["seconds"]
+    by_rule: dict[str, list[dict[str, Any]]] = {}
+    for (rule, _), summary in sorted(found.items()):
+        by_rule.setdefault(rule, []).append(summary)
+    return by_rule
+
+
 def _head(connection: Connection) -> tuple[int, str]:
     last = connection.execute(select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).first()
     return (last.seq, last.hash) if last else (0, GENESIS)
@@ -393,6 +471,9 @@ def _incident_row(record: IncidentRecord) -> dict[str, Any]:
         "alerts": canonical(incident.alerts),
         "runs": canonical(incident.runs),
         "decision": canonical(_DECISION.dump_python(record.decision, mode="json")) if record.decision else None,
+        "body": _INCIDENT.dump_json(incident).decode(),
+        "came_back": int(incident.came_back_after is not None),
+        "seconds": (incident.resolved_at - incident.opened_at).total_seconds() if incident.resolved_at else None,
     }
 
 

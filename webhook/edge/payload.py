@@ -91,6 +91,19 @@ def parse(body: bytes | str, *, id: str, received_at: datetime) -> Notification:
     )
 
 
+def write(notification: Notification) -> str:
+    """The notification as a body of version 4, which `parse` reads."""
+    wire = _Wire(
+        version="4",
+        alerts=[_written(alert) for alert in notification.alerts],
+        receiver=notification.receiver,
+        groupKey=notification.group_key,
+        externalURL=notification.external_url,
+        truncatedAlerts=notification.truncated_alerts,
+    )
+    return _WIRE.dump_json(wire).decode()
+
+
 def _read(body: bytes | str) -> _Wire:
     try:
         wire = _WIRE.validate_json(body)
@@ -110,6 +123,17 @@ def _alert(wire: _WireAlert) -> Alert:
         # Go's zero time stands for "has not ended".
         ends_at=None if wire.endsAt is None or wire.endsAt.year <= 1 else _aware(wire.endsAt),
         fingerprint=clean(wire.fingerprint)[:64],
+    )
+
+
+def _written(alert: Alert) -> _WireAlert:
+    return _WireAlert(
+        status=alert.status,
+        labels=dict(alert.labels),
+        annotations=dict(alert.annotations),
+        startsAt=alert.starts_at,
+        endsAt=alert.ends_at,
+        fingerprint=alert.fingerprint,
     )
 
 

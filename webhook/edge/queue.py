@@ -23,6 +23,7 @@ QUEUES: Mapping[Errand, str] = {
     Errand.INTAKE: "intake",
     Errand.RECONSIDER: "intake",
     Errand.EXECUTE: "runs",
+    Errand.PLAN: "runs",
 }
 #: Keeps Celery's keys apart from those of other applications on the same Redis.
 KEY_PREFIX = "alertmend:celery:"

@@ -20,7 +20,7 @@ from webhook.errors import ConfigError
 from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
-from webhook.wiring import LateLedger, build_follower, build_inbox, open_ledger
+from webhook.wiring import LateDesk, LateLedger, Site, build_follower, build_inbox, open_ledger
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
@@ -48,6 +48,7 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
     web_config: WebConfig | None = read_web_config(arguments.web_config_file) if arguments.web_config_file else None
     inbox, servers = build_inbox(config, arguments.storage_path), list[uvicorn.Server]()
     limit = {"max_body_bytes": config.max_body_bytes}
+    desk = LateDesk(Site(config_file=arguments.config_file, storage=arguments.storage_path))
     app = make_app(
         authenticator=Authenticator(web_config),
         put=inbox.put,
@@ -56,8 +57,9 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
         follower=build_follower(config, arguments.storage_path),
         max_body_bytes=lambda: limit["max_body_bytes"],
         is_ending=lambda: any(server.should_exit for server in servers),
+        desk=desk,
     )
-    _reload_on_hangup(arguments.config_file, limit)
+    _reload_on_hangup(arguments.config_file, limit, desk)
     tls: dict[str, Any] = uvicorn_tls(web_config)
     host, _, port = arguments.listen_address.rpartition(":")
     server = uvicorn.Server(
@@ -80,10 +82,11 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
     return server
 
 
-def _reload_on_hangup(file: Path, limit: dict[str, int]) -> None:
+def _reload_on_hangup(file: Path, limit: dict[str, int], desk: LateDesk) -> None:
     def reload() -> None:
         try:
             limit["max_body_bytes"] = read_config(file).max_body_bytes
+            desk.reload()
         except ConfigError as error:
             log.error("the configuration is kept as it was", action="reload", problems=len(error.problems))
 

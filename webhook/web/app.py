@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,16 +11,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from webhook.errors import WebhookError
+from webhook.people import People
 from webhook.ports import Follower
 from webhook.web.answers import error_answer
 from webhook.web.api import Listed, One, Verified
 from webhook.web.auth import Authenticator
 from webhook.web.health import Ready, alive
 from webhook.web.live import Events, Output, RunAccount, Shown
+from webhook.web.people import Pauses, Resume, Said, TakeOver
 from webhook.web.receiver import Put, Receiver
+from webhook.web.rules import Alerts, Rules
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
+    from webhook.wiring import Desk
 
 RECEIVER_PATH = "/api/v1/alertmanager"
 
@@ -33,6 +37,7 @@ def make_app(
     ledger: SqlLedger,
     follower: Follower,
     max_body_bytes: Callable[[], int],
+    desk: Callable[[], Desk],
     is_ending: Callable[[], bool] = lambda: False,
 ) -> Starlette:
     """The application over its dependencies; what would go on for ever ends when `is_ending`."""
@@ -51,6 +56,7 @@ def make_app(
             Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(authenticator=authenticator, account=account))),
             # Before the one of all kinds: a run that goes has more to say than its record.
             Route("/api/v1/runs/{id}", _endpoint(Shown(authenticator=authenticator, account=account))),
+            *_people(desk, authenticator),
             *(route for kind in _KINDS for route in _listing(kind, ledger, authenticator)),
         ],
         exception_handlers={WebhookError: error_answer, 404: _no_route, 405: _no_method},
@@ -63,6 +69,27 @@ def _listing(kind: str, ledger: SqlLedger, authenticator: Authenticator) -> list
     listed = Listed(kind=kind, ledger=ledger, authenticator=authenticator)
     one = One(kind=kind, ledger=ledger, authenticator=authenticator)
     return [Route(f"/api/v1/{kind}", _endpoint(listed)), Route(f"/api/v1/{kind}/{{id}}", _endpoint(one))]
+
+
+def _people(desk: Callable[[], Desk], authenticator: Authenticator) -> list[Route]:
+    def people() -> People:
+        return desk().people
+
+    allowed: dict[str, Any] = {"people": people, "authenticator": authenticator}
+    seen: dict[str, Any] = {"desk": desk, "authenticator": authenticator}
+    said = [
+        Route(f"/api/v1/runs/{{id}}/{verb}", _endpoint(Said(verb=verb, **allowed)), methods=["POST"])
+        for verb in ("approve", "reject", "cancel")
+    ]
+    return [
+        *said,
+        Route("/api/v1/incidents/{id}/take-over", _endpoint(TakeOver(**allowed)), methods=["POST"]),
+        Route("/api/v1/pauses", _endpoint(Pauses(**allowed)), methods=["GET", "POST"]),
+        Route("/api/v1/pauses/{id}", _endpoint(Resume(**allowed)), methods=["DELETE"]),
+        Route("/api/v1/rules", _endpoint(Rules(**seen))),
+        Route("/api/v1/rules/{name}", _endpoint(Rules(**seen))),
+        Route("/api/v1/alerts", _endpoint(Alerts(**seen))),
+    ]
 
 
 _KINDS = ("incidents", "runs", "audit")

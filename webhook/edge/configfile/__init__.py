@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from webhook.core.escalation import Chain
 from webhook.core.evidence import Policy
 from webhook.core.httpconfig import Server
 from webhook.core.redaction import Redaction, RedactionError
 from webhook.core.rule import Limits, Rule
-from webhook.core.schedule import NamedInterval
 from webhook.edge.configfile.alertmanagers import read_alertmanagers
+from webhook.edge.configfile.escalations import read_escalations
 from webhook.edge.configfile.fields import known, read_mode, read_rate
+from webhook.edge.configfile.guards import Names
 from webhook.edge.configfile.intervals import read_time_intervals
 from webhook.edge.configfile.rules import CheckVars, Playbooks, read_rules
 from webhook.errors import Problem
@@ -30,6 +32,7 @@ from webhook.located import (
     otherwise,
     refuse,
     relative_path,
+    string_list,
     text,
 )
 from webhook.ports import Alertmanager
@@ -48,11 +51,12 @@ _TOP = {
     "alertmanagers",
     "reconcile_interval",
     "redact",
+    "ignore_labels",
+    "escalations",
+    "external_url",
 }
 _TOP_LATER = {
     "retention",
-    "ignore_labels",
-    "escalations",
 }
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _DATABASE_SCHEMES = ("postgresql://", "postgres://", "sqlite:///")
@@ -68,7 +72,10 @@ class Config:
     playbooks: Path
     rules: tuple[Rule, ...]
     #: By name.
-    time_intervals: Mapping[str, NamedInterval]
+    chains: Mapping[str, Chain]
+    ignore_labels: frozenset[str]
+    #: Where people reach the pages; None: it was not said.
+    external_url: str | None
     #: None: the embedded one.
     redis_url: str | None
     #: None: SQLite in the storage path.
@@ -94,12 +101,15 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
     redis_url = _url(fields.get("redis"), _REDIS_SCHEMES)
     database_url = _url(fields.get("database"), _DATABASE_SCHEMES)
     receive = mapping(fields.get("receive"), known={"max_body_bytes", "max_queue_age"})
+    time_intervals = read_time_intervals(fields.get("time_intervals"))
+    chains = read_escalations(fields.get("escalations"), has_alertmanagers="alertmanagers" in fields)
     policy = Policy(
         ceiling=read_mode(fields.get("mode")),
         limits=_limits(fields.get("limits")),
         max_queue_age=otherwise(
             duration(receive.get("max_queue_age"), minimum=timedelta(seconds=1)), Policy().max_queue_age
         ),
+        time_intervals=time_intervals,
     )
     max_body_bytes = otherwise(integer(receive.get("max_body_bytes"), minimum=1024, maximum=2**30), 4 * 1024 * 1024)
     inventory = _existing(fields.get("inventory"))
@@ -107,14 +117,16 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
         fields.get("rule_files"),
         playbooks=Playbooks(folder=playbooks, check_vars=check_vars),
         prometheus=_prometheus(fields.get("prometheus")),
+        names=Names(time_intervals=time_intervals.keys(), escalations=chains.keys()),
         problems=problems,
     )
-    time_intervals = read_time_intervals(fields.get("time_intervals"))
     alertmanagers = read_alertmanagers(fields.get("alertmanagers"))
     reconcile_interval = otherwise(
         duration(fields.get("reconcile_interval"), minimum=timedelta(seconds=1)), timedelta(minutes=1)
     )
     redaction = _redaction(fields.get("redact"))
+    ignore_labels = frozenset(otherwise(string_list(fields.get("ignore_labels")), ()))
+    external_url = _external_url(fields.get("external_url"))
     refuse(problems)
     return Config(
         file=path.absolute(),
@@ -122,7 +134,9 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
         inventory=inventory,
         playbooks=playbooks,
         rules=rules,
-        time_intervals=time_intervals,
+        chains=chains,
+        ignore_labels=ignore_labels,
+        external_url=external_url,
         redis_url=redis_url,
         database_url=database_url,
         max_body_bytes=max_body_bytes,
@@ -166,6 +180,13 @@ def _url(node: Node | None, schemes: tuple[str, ...]) -> str | None:
     if url is not None and not url.startswith(schemes):
         # The URL is not repeated: there may be a password in it.
         field.report(f"a URL is needed that starts with {' or '.join(schemes)}")
+    return url
+
+
+def _external_url(node: Node | None) -> str | None:
+    url = text(node)
+    if node is not None and url is not None and not url.startswith(("http://", "https://")):
+        node.report("a URL that starts with http:// or https:// is needed")
     return url
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from webhook.core.rule import Mode, RateLimit
-from webhook.located import Node, any_text, choice, mapping, otherwise, rate
+from webhook.located import Node, choice, mapping, otherwise, rate
 
 #: Named by the interface and not built yet: refused with these words rather than accepted and ignored.
 LATER = "is not supported by this version of alertmend"
@@ -23,9 +23,6 @@ def known(
 
 
 def read_mode(node: Node | None) -> Mode:
-    if node is not None and any_text(node) == "approve":
-        node.report(f"the mode approve {LATER}; use observe or auto")
-        return Mode.OBSERVE
     return otherwise(choice(node, Mode), Mode.AUTO)
 
 

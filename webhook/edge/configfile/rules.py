@@ -13,16 +13,33 @@ from typing import Any, Protocol
 
 from webhook.core.httpconfig import Server
 from webhook.core.matcher import Matcher, MatcherError, parse_matcher
-from webhook.core.rule import Guards, Rule, Step, placeholders
-from webhook.edge.configfile.fields import known, read_mode, read_rate
-from webhook.edge.configfile.probes import read_probe
+from webhook.core.placeholder import placeholders
+from webhook.core.rule import GiveUp, Rule, Step
+from webhook.edge.configfile.fields import read_mode
+from webhook.edge.configfile.guards import Names, read_approval, read_guards, read_name
+from webhook.edge.configfile.probes import read_probe, read_probes
 from webhook.errors import Problem
-from webhook.located import Node, duration, integer, items, load, mapping, otherwise, plain, relative_path, text
+from webhook.located import Node, duration, items, load, mapping, otherwise, plain, relative_path, text
 
-_RULE = {"name", "match", "target", "mode", "probe", "resolve_within", "steps", "playbook", "vars", "timeout", "guards"}
-_RULE_LATER = {"for", "require", "rollback", "approval", "give_up"}
-_GUARDS = {"cooldown", "rate_limit", "rule_rate_limit", "concurrency"}
-_GUARDS_LATER = {"lock", "max_targets", "mute_time_intervals", "active_time_intervals", "breaker"}
+_RULE = {
+    "name",
+    "match",
+    "target",
+    "mode",
+    "for",
+    "require",
+    "probe",
+    "resolve_within",
+    "steps",
+    "playbook",
+    "vars",
+    "timeout",
+    "rollback",
+    "guards",
+    "approval",
+    "give_up",
+}
+_STEP = {"playbook", "vars", "timeout", "mode"}
 
 _RULE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _VAR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -47,15 +64,16 @@ class Playbooks:
 
 
 def read_rules(
-    node: Node | None, *, playbooks: Playbooks, prometheus: Server | None, problems: list[Problem]
+    node: Node | None, *, playbooks: Playbooks, names: Names, prometheus: Server | None, problems: list[Problem]
 ) -> tuple[Rule, ...]:
+    """The rules of all files, in order."""
     rules: list[Rule] = []
     named: dict[str, Node] = {}
     for item in items(node):
         for file in _rule_files(item):
             document = mapping(load(file, problems), known={"rules"}, required={"rules"})
             for rule in items(document.get("rules")):
-                found = _rule(rule, playbooks=playbooks, prometheus=prometheus, named=named)
+                found = _rule(rule, playbooks=playbooks, names=names, prometheus=prometheus, named=named)
                 rules += [found] if found else []
     return tuple(rules)
 
@@ -72,9 +90,11 @@ def _rule_files(node: Node) -> list[Path]:
     return found
 
 
-def _rule(node: Node, *, playbooks: Playbooks, prometheus: Server | None, named: dict[str, Node]) -> Rule | None:
+def _rule(
+    node: Node, *, playbooks: Playbooks, names: Names, prometheus: Server | None, named: dict[str, Node]
+) -> Rule | None:
     before = len(node.problems)
-    fields = known(node, _RULE, later=_RULE_LATER, required={"name", "match"})
+    fields = mapping(node, known=_RULE, required={"name", "match"})
     name = _rule_name(fields.get("name"), named)
     matchers = tuple(matcher for item in items(fields.get("match")) if (matcher := _matcher(item)) is not None)
     if "match" in fields and not items(fields["match"]):
@@ -90,10 +110,15 @@ def _rule(node: Node, *, playbooks: Playbooks, prometheus: Server | None, named:
         match=matchers,
         target=target,
         mode=read_mode(fields.get("mode")),
+        for_=otherwise(duration(fields.get("for")), timedelta(0)),
         steps=steps,
+        require=read_probes(fields.get("require"), prometheus=prometheus),
         probe=probe,
         resolve_within=resolve_within,
-        guards=_guards(fields.get("guards")),
+        rollback=_playbook(fields.get("rollback"), playbooks=playbooks) or None,
+        guards=read_guards(fields.get("guards"), names),
+        approval=read_approval(fields.get("approval")),
+        give_up=_give_up(fields.get("give_up"), playbooks=playbooks, names=names),
     )
     return rule if len(node.problems) == before else None
 
@@ -134,7 +159,7 @@ def _steps(node: Node, fields: Mapping[str, Node], *, playbooks: Playbooks) -> t
     written = items(fields["steps"])
     if not written:
         fields["steps"].report("give at least one step")
-    steps = [known(item, {"playbook", "vars", "timeout"}, later={"mode"}, required={"playbook"}) for item in written]
+    steps = [mapping(item, known=_STEP, required={"playbook"}) for item in written]
     return tuple(_step(step, playbooks=playbooks) for step in steps)
 
 
@@ -146,6 +171,19 @@ def _step(fields: Mapping[str, Node], *, playbooks: Playbooks) -> Step:
         playbook=name,
         vars=_vars(vars),
         timeout=otherwise(duration(fields.get("timeout"), minimum=timedelta(seconds=1)), timedelta(minutes=5)),
+        mode=read_mode(fields.get("mode")),
+    )
+
+
+def _give_up(node: Node | None, *, playbooks: Playbooks, names: Names) -> GiveUp | None:
+    if node is None:
+        return None
+    fields = mapping(node, known={"playbook", "escalate"})
+    if not fields:
+        node.report("give a playbook, an escalation (escalate), or both")
+    return GiveUp(
+        playbook=_playbook(fields.get("playbook"), playbooks=playbooks) or None,
+        escalate=read_name(fields.get("escalate"), names.escalations, what="escalation"),
     )
 
 
@@ -174,13 +212,3 @@ def _vars(node: Node | None) -> Mapping[str, object]:
             value.report("this variable decides how and where Ansible connects; it belongs in the inventory")
     found: Any = plain(node) if node is not None else {}
     return found if isinstance(found, dict) else {}
-
-
-def _guards(node: Node | None) -> Guards:
-    fields = known(node, _GUARDS, later=_GUARDS_LATER)
-    return Guards(
-        cooldown=otherwise(duration(fields.get("cooldown")), timedelta(0)),
-        rate_limit=read_rate(fields.get("rate_limit")),
-        rule_rate_limit=read_rate(fields.get("rule_rate_limit")),
-        concurrency=integer(fields.get("concurrency"), minimum=1, maximum=256),
-    )

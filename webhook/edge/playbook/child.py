@@ -163,6 +163,7 @@ class _Run:
                 playbook=self.order["playbook"],
                 inventory=self.order["inventory"],
                 limit=self.order["target"],
+                cmdline="--check --diff" if self.order["check"] else None,
                 quiet=True,
                 settings=SETTINGS,
                 event_handler=on_event,

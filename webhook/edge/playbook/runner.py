@@ -98,6 +98,7 @@ class AnsibleRunner:
             "inventory": str(job.inventory),
             "target": job.target,
             "timeout_seconds": job.timeout.total_seconds(),
+            "check": job.check,
             "redact": list(job.redact),
             "environment": {**self._environment, **own},
         }

@@ -17,17 +17,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from redis.exceptions import NoScriptError, RedisError
 
-from webhook.core.incident import Pair, Run
-from webhook.core.state import (
-    Activity,
-    AlertState,
-    Draft,
-    Keys,
-    PairState,
-    Snapshot,
-    TargetState,
-    pair_due,
-)
+from webhook.core.incident import Pair
+from webhook.core.pause import Pause
+from webhook.core.state import Activity, Draft, Keys, Snapshot, pair_due, parse_pair
 from webhook.core.transcript import Passage, Position, Told
 from webhook.edge.store import live
 from webhook.edge.store.follower import RedisFollower
@@ -35,20 +27,20 @@ from webhook.edge.store.inbox import RedisInbox
 from webhook.edge.store.keys import (
     ARRIVALS,
     DUE,
+    EPOCH,
     EVERYTHING,
     INBOX,
+    OPEN,
     OUTBOX,
+    PAUSES,
     PREFIX,
+    RECEIVERS,
     REVISION,
-    alert_key,
     lease_key,
     line_key,
     milliseconds,
-    pair_key,
-    rule_key,
-    run_key,
-    target_key,
 )
+from webhook.edge.store.kinds import KINDS, Kind
 from webhook.errors import Unavailable
 from webhook.ports import Batch, Doorbell, Envelope, Errand
 
@@ -57,11 +49,8 @@ __all__ = ["RedisFollower", "RedisInbox", "RedisStore"]
 #: A resolved alert is remembered this long, to know late copies of its firing; a finished run, to answer its doorbells.
 FORGET_AFTER = timedelta(hours=1)
 
-_ALERT = TypeAdapter(AlertState)
-_PAIR = TypeAdapter(PairState)
-_TARGET = TypeAdapter(TargetState)
-_ACTIVITY = TypeAdapter(Activity)
-_RUN = TypeAdapter(Run)
+_EVERYTHING = TypeAdapter(Activity)
+_PAUSES = TypeAdapter(tuple[Pause, ...])
 _ENVELOPE = TypeAdapter(Envelope)
 _BATCH = TypeAdapter(Batch)
 
@@ -79,36 +68,31 @@ class RedisStore:
 
     def read(self, keys: Keys) -> Snapshot:
         """What is remembered under `keys`, all of it at one revision, in one command."""
-        targets = frozenset(pair.target for pair in keys.pairs)
-        rules = frozenset(pair.rule for pair in keys.pairs)
-        groups: list[tuple[TypeAdapter[Any], list[tuple[Any, str]]]] = [
-            (_ALERT, [(name, alert_key(name)) for name in keys.alerts]),
-            (_PAIR, [(pair, pair_key(pair)) for pair in keys.pairs]),
-            (_TARGET, [(name, target_key(name)) for name in targets]),
-            (_ACTIVITY, [(name, rule_key(name)) for name in rules]),
-            (_RUN, [(name, run_key(name)) for name in keys.runs]),
-        ]
-        names = [
-            REVISION,
-            EVERYTHING,
-            *(key for _, group in groups for _, key in group),
-        ]
+        wanted = {
+            "alert": keys.alerts,
+            "pair": keys.pairs,
+            "target": frozenset(pair.target for pair in keys.pairs),
+            "rule": (rules := frozenset(pair.rule for pair in keys.pairs)),
+            "breaker": rules,
+            "run": keys.runs,
+            "lock": keys.locks,
+            "crowd": keys.crowds,
+            "escalation": keys.escalations,
+        }
+        names = [(kind, name) for kind, group in wanted.items() for name in group]
         with _answering():
-            values = iter(self.client.mget(names))
-        revision, everything = next(values), next(values)
-        alerts, pairs, on_targets, of_rules, runs = (
-            # The names lead, so that each group takes exactly its own values off the one answer.
-            {name: adapter.validate_json(value) for (name, _), value in zip(group, values, strict=False) if value}
-            for adapter, group in groups
-        )
+            revision, everything, pauses, *values = self.client.mget(
+                [REVISION, EVERYTHING, PAUSES, *(KINDS[kind].key(name) for kind, name in names)]
+            )
+        found: dict[str, dict[Any, Any]] = {kind.place: {} for kind in KINDS.values()}
+        for (kind, name), value in zip(names, values, strict=True):
+            if value is not None:
+                found[KINDS[kind].place][name] = KINDS[kind].adapter.validate_json(value)
         return Snapshot(
             revision=int(revision or 0),
-            everything=_ACTIVITY.validate_json(everything) if everything else Activity(),
-            alerts=alerts,
-            pairs=pairs,
-            targets=on_targets,
-            rules=of_rules,
-            runs=runs,
+            everything=_EVERYTHING.validate_json(everything) if everything else Activity(),
+            pauses=_PAUSES.validate_json(pauses) if pauses else (),
+            **found,
         )
 
     def commit(self, draft: Draft, *, batch: Batch | None = None, taken: str | None = None) -> bool:
@@ -125,6 +109,14 @@ class RedisStore:
         words = [word for command in commands for word in (len(command), *command)]
         with _answering():
             return bool(_run_script(self.client, [REVISION], [draft.revision, *words]))
+
+    def put(self, notification: str, envelope: Envelope) -> None:
+        """Lay a notification into the inbox, as the receiver does, with its doorbell."""
+        with _answering(), self.client.pipeline(transaction=True) as pipe:
+            pipe.hset(INBOX, notification, _ENVELOPE.dump_json(envelope))
+            pipe.zadd(ARRIVALS, {notification: milliseconds(envelope.received_at)})
+            pipe.lpush(*self.message(Doorbell(errand=Errand.INTAKE, about=notification)))
+            pipe.execute()
 
     def envelope(self, notification: str) -> Envelope | None:
         """A notification as it was received; None when it was dealt with."""
@@ -150,9 +142,9 @@ class RedisStore:
         """The ledger has the batch: forget it, and ring for its runs."""
         with _answering(), self.client.pipeline(transaction=True) as pipe:
             pipe.hdel(OUTBOX, batch.id)
-            for run in batch.doorbells:
-                queue, message = self.message(Doorbell(errand=Errand.EXECUTE, about=run))
-                pipe.lpush(queue, message)
+            rung = [(Errand.EXECUTE, run) for run in batch.doorbells] + [(Errand.PLAN, run) for run in batch.plans]
+            for errand, run in rung:
+                pipe.lpush(*self.message(Doorbell(errand=errand, about=run)))
             pipe.execute()
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
@@ -218,6 +210,26 @@ class RedisStore:
             leases = self.client.mget([lease_key(run) for run in runs])
         return [run for run, lease in zip(runs, leases, strict=True) if lease is None]
 
+    def know_receiver(self, name: str) -> None:
+        """Remember the name by which an Alertmanager calls us."""
+        with _answering():
+            self.client.sadd(RECEIVERS, name)
+
+    def receivers(self) -> frozenset[str]:
+        """The names by which Alertmanagers have called us."""
+        with _answering():
+            return frozenset(name.decode() for name in self.client.smembers(RECEIVERS))
+
+    def open_pairs(self) -> list[Pair]:
+        """The rules and targets with an open incident, in no order."""
+        with _answering():
+            return [parse_pair(member.decode()) for member in self.client.sscan_iter(OPEN, count=1000)]
+
+    def is_fresh(self) -> bool:
+        """Whether nothing is remembered here, because it is new or was emptied; said once."""
+        with _answering():
+            return bool(self.client.set(EPOCH, 1, nx=True))
+
     def lead(self, role: str, *, owner: str, lease: timedelta) -> bool:
         """Whether `owner` holds a role that one process at a time may have."""
         key = f"{PREFIX}leader:{role}"
@@ -240,27 +252,25 @@ class RedisStore:
 
 def _records(draft: Draft) -> Iterator[Command]:
     for kind, name in draft.touched:
-        match kind:
-            case "alert":
-                state = draft.alerts[str(name)]
-                yield _set(
-                    alert_key(str(name)),
-                    _ALERT.dump_json(state),
-                    forget=not state.is_firing,
-                )
-            case "pair":
-                assert isinstance(name, Pair)
-                yield _set(pair_key(name), _PAIR.dump_json(draft.pairs[name]))
-            case "target":
-                yield _set(target_key(str(name)), _TARGET.dump_json(draft.targets[str(name)]))
-            case "rule":
-                yield _set(rule_key(str(name)), _ACTIVITY.dump_json(draft.rules[str(name)]))
-            case "run":
-                run = draft.runs[str(name)]
-                yield _set(run_key(run.id), _RUN.dump_json(run), forget=run.outcome is not None)
-                yield from live.announce(run, forget_after_seconds=int(FORGET_AFTER.total_seconds()))
-            case _:
-                yield _set(EVERYTHING, _ACTIVITY.dump_json(draft.everything))
+        if kind == "everything":
+            yield _set(EVERYTHING, _EVERYTHING.dump_json(draft.everything))
+        elif kind == "pauses":
+            yield _set(PAUSES, _PAUSES.dump_json(draft.pauses))
+        else:
+            yield _record(KINDS[kind], name, draft)
+        if kind == "pair":
+            yield _open(name, draft)
+
+
+def _record(kind: Kind, name: object, draft: Draft) -> Command:
+    record = getattr(draft, kind.place).get(name)
+    if record is None:
+        return ("DEL", kind.key(name))
+    return _set(kind.key(name), kind.adapter.dump_json(record), forget=kind.is_over(record))
+
+
+def _open(pair: Any, draft: Draft) -> Command:
+    return ("SADD" if draft.pairs[pair].incident else "SREM", OPEN, pair_due(pair).removeprefix("pair:"))
 
 
 def _set(key: str, value: bytes, *, forget: bool = False) -> Command:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 
 from webhook.core.incident import Pair
+from webhook.core.storm import Crowd
 
 PREFIX = "alertmend:"
 REVISION = f"{PREFIX}revision"
 EVERYTHING = f"{PREFIX}everything"
+PAUSES = f"{PREFIX}pauses"
+#: Set: pairs with an open incident.
+OPEN = f"{PREFIX}open"
+#: Set: the names by which Alertmanagers call us.
+RECEIVERS = f"{PREFIX}receivers"
+#: Is there as long as the state is.
+EPOCH = f"{PREFIX}epoch"
 #: Hash: notification id -> envelope.
 INBOX = f"{PREFIX}inbox"
 #: Sorted set: notification id by the millisecond it came in.
@@ -57,6 +65,26 @@ def live_key(run: str) -> str:
 def line_key(line: str) -> str:
     """Sorted set: pairs that wait in a line, by the time their incident opened."""
     return f"{PREFIX}line:{line}"
+
+
+def breaker_key(rule: str) -> str:
+    """Holds a rule's `BreakerState`."""
+    return f"{PREFIX}breaker:{rule}"
+
+
+def lock_key(key: str) -> str:
+    """Holds the id of the run that has a lock besides its target's."""
+    return f"{PREFIX}lock:{key}"
+
+
+def crowd_key(crowd: Crowd) -> str:
+    """Holds a `StormState`."""
+    return f"{PREFIX}crowd:{crowd.rule}|{crowd.group}"
+
+
+def escalation_key(escalation: str) -> str:
+    """Holds an `Escalation`."""
+    return f"{PREFIX}escalation:{escalation}"
 
 
 def milliseconds(at: datetime) -> int:

@@ -59,7 +59,7 @@ def told(client: Any, run: str) -> tuple[Passage, ...]:
 def passages_of(events: Iterable[Told]) -> tuple[Passage, ...]:
     """What a run's playbook said, from what was told of it."""
     return tuple(
-        _PASSAGE.validate_python({**event.data, "number": event.position.number})
+        _PASSAGE.validate_python({**event.data, "number": event.position.number, "phase": event.position.phase})
         for event in events
         if event.kind in (Kind.OUTPUT, Kind.TASK)
     )
