@@ -135,7 +135,7 @@ def test_a_run_is_told_from_its_record_in_order() -> None:
         ("1-1", "output"),
         ("1-2", "task"),
         ("2-1", "state"),
-        ("3-1", "end"),
+        ("5-1", "end"),
     ]
     assert found[-1].data == {
         "at": NOON + 3 * MINUTE,

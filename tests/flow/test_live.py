@@ -162,7 +162,7 @@ def test_everything_is_told_before_the_end_is() -> None:
     scene.work()
     [run] = scene.runs
     ids = [str(position) for position in scene.store.streams[run.id].events]
-    assert ids == ["0-2", "0-3", "1-1", "1-2", "1-3", "3-1"]
+    assert ids == ["0-2", "0-3", "1-1", "1-2", "1-3", "5-1"]
 
 
 def test_a_run_that_waits_for_the_resolve_keeps_what_it_said() -> None:
@@ -176,7 +176,7 @@ def test_a_run_that_waits_for_the_resolve_keeps_what_it_said() -> None:
     assert len(run.task_results) == 1
     assert len(scene.ledger.transcripts[run.id]) == 3
     ids = [str(position) for position in scene.store.streams[run.id].events]
-    assert ids[-2:] == ["2-1", "3-1"]
+    assert ids[-2:] == ["2-1", "5-1"]
 
 
 def test_a_store_that_is_away_while_it_talks_does_not_stop_a_playbook() -> None:
