@@ -31,6 +31,13 @@ from webhook.errors import Unavailable
 
 INVENTORY = "all: {hosts: {web1: {}, web2: {}}}\n"
 CONFIG = "inventory: inventory.yml\nrule_files: [rules/*.yml]\n"
+#: What a rule that is shown may refer to.
+NAMED = """\
+alertmanagers: [{url: 'http://127.0.0.1:9093'}]
+prometheus: {url: 'http://127.0.0.1:9090'}
+escalations: [{name: oncall, steps: [{alertmanager: {}}]}]
+time_intervals: [{name: freeze, time_intervals: [{weekdays: [friday]}]}]
+"""
 RULE = "rules:\n  - name: example\n    match: ['alertname=\"TargetDown\"']\n    playbook: example.yml\n"
 SECRETS = {"redis": "redis://127.0.0.1:6379/0", "database": "postgresql://alertmend@127.0.0.1/alertmend"}
 JSON = [block.text for block in blocks("json")]
@@ -44,7 +51,7 @@ TYPED = [(block, line) for block in blocks("console") for line in commands(block
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A site in which a rule, or a part of one, can be tried."""
-    for name, text in (("alertmend.yml", CONFIG), ("inventory.yml", INVENTORY), ("rules/example.yml", RULE)):
+    for name, text in (("alertmend.yml", CONFIG + NAMED), ("inventory.yml", INVENTORY), ("rules/example.yml", RULE)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     _write_playbook(tmp_path, "example.yml")
