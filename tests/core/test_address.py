@@ -67,6 +67,8 @@ def test_values_go_into_a_url_where_its_author_put_them(template: str, target: s
         "http://[::g]/",
         "http://-a/",
         "http://$target_x/",
+        "http://a/%$labels.x",
+        "http://a/?b=%2$target",
         "$labels.scheme://a/",
         "$labels.url",
     ],

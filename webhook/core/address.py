@@ -21,6 +21,7 @@ _HOST = rf"\[[0-9A-Fa-f:.]+\]|\[\$target\]|{_NAME}"
 _ADDRESS = re.compile(rf"({_HOST}):({_PORT})")
 _AUTHORITY = re.compile(rf"({_HOST})(?::({_PORT}))?")
 _URL = re.compile(r"(https?)://([^/?#]*)([^#\\\s\x00-\x1f\x7f]*)")
+_HALF_ESCAPED = re.compile(r"%[0-9A-Fa-f]?\$(?:target\b|(?:labels|annotations)\.)")
 _DNS_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})")
 
@@ -76,6 +77,8 @@ def check_url(text: str) -> None:
     if not authority:
         raise Unfit(_advice(found[2], f"{shown(found[2])} is neither host, host:port nor [v6]:port"))
     _check(authority[1], authority[2])
+    if _HALF_ESCAPED.search(found[3]):
+        raise Unfit("a % before a placeholder would make something else of the value")
 
 
 def fill_url(text: str, fill: Filling) -> str:
@@ -122,7 +125,7 @@ def port_text(text: str) -> str:
     """
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise Unfit(f"{shown(text)} is no port")
-    return text
+    return str(int(text))
 
 
 def domain_text(text: str) -> str:
@@ -132,7 +135,8 @@ def domain_text(text: str) -> str:
         Unfit: this is none; one in another script is written as `xn--…`.
     """
     labels = text.removesuffix(".").split(".")
-    if len(text) > 253 or _is_address(text) or not all(_DNS_LABEL.fullmatch(label) for label in labels):
+    # No name ends in a number, so that none is an address (RFC 3696).
+    if len(text) > 253 or labels[-1].isdigit() or not all(_DNS_LABEL.fullmatch(label) for label in labels):
         raise Unfit(f"{shown(text)} is no DNS name")
     return text
 
@@ -147,13 +151,6 @@ def address_text(text: str) -> str:
         return str(ip_address(text))
     except ValueError:
         raise Unfit(f"{shown(text)} is no IP address") from None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(ip_address(text))
-    except ValueError:
-        return False
 
 
 def shown(text: str) -> str:
