@@ -10,21 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.core.matcher import parse_matcher
-from webhook.core.rule import (
-    CommandProbe,
-    HttpProbe,
-    Mode,
-    Probe,
-    Rule,
-    Step,
-    TcpProbe,
-    Untrusted,
-    filled,
-    filled_probe,
-    first_match,
-    missing_names,
-    placeholders,
-)
+from webhook.core.placeholder import Untrusted, filled, missing_names, placeholders
+from webhook.core.probe import CommandProbe, HttpProbe, Probe, TcpProbe, filled_probe
+from webhook.core.rule import Mode, Rule, Step, first_match
 
 LABELS = {"port": "8080", "job": "web", "evil": "$target $labels.job {{ x }}"}
 ANNOTATIONS = {"unit": "nginx.service"}

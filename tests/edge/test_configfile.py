@@ -13,19 +13,8 @@ from hypothesis import strategies as st
 
 from webhook.core.escalation import AlertmanagerStep, WaitStep, WebhookStep
 from webhook.core.httpconfig import HttpConfig
-from webhook.core.rule import (
-    ApprovalPolicy,
-    Breaker,
-    CommandProbe,
-    GiveUp,
-    Guards,
-    HttpProbe,
-    Limits,
-    MaxTargets,
-    Mode,
-    RateLimit,
-    TcpProbe,
-)
+from webhook.core.probe import CommandProbe, HttpProbe, TcpProbe
+from webhook.core.rule import ApprovalPolicy, Breaker, GiveUp, Guards, Limits, MaxTargets, Mode, RateLimit
 from webhook.core.schedule import Span, TimeInterval
 from webhook.edge.configfile import Config, inventory_path, read_config
 from webhook.errors import ConfigError

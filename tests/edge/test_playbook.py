@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.edge.playbook_site import ANSIBLE, Site, marked
-from webhook.core.rule import Untrusted
+from webhook.core.placeholder import Untrusted
 from webhook.core.transcript import Passage
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.text import unsafe

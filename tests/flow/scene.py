@@ -19,8 +19,9 @@ from webhook.core.escalation import Chain
 from webhook.core.evidence import Policy
 from webhook.core.incident import Decision, Incident, Pair, Run, Word
 from webhook.core.matcher import parse_matcher
+from webhook.core.probe import Probe, TcpProbe
 from webhook.core.redaction import Redaction
-from webhook.core.rule import Guards, Limits, Mode, Probe, Rule, Step, TcpProbe
+from webhook.core.rule import Guards, Limits, Mode, Rule, Step
 from webhook.core.rulebook import Rulebook
 from webhook.core.schedule import NamedInterval
 from webhook.core.target import Inventory

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from webhook.core.alert import Alert
 from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, first_break, seal_all
 from webhook.core.incident import Incident, Pair, ProbeAnswer, Run
-from webhook.core.rule import Probe
+from webhook.core.probe import Probe
 from webhook.core.state import Draft, Keys, Snapshot, pair_due
 from webhook.core.transcript import BEGINNING, Kind, Passage, Position, Told, tell_state
 from webhook.ports import (

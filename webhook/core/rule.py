@@ -8,16 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from webhook.core.matcher import Matcher, all_match
-from webhook.core.placeholder import Untrusted as Untrusted
-from webhook.core.placeholder import filled as filled
-from webhook.core.placeholder import missing_names as missing_names
-from webhook.core.placeholder import placeholders as placeholders
-from webhook.core.probe import CommandProbe as CommandProbe
-from webhook.core.probe import HttpProbe as HttpProbe
-from webhook.core.probe import Probe as Probe
-from webhook.core.probe import ProbeKind as ProbeKind
-from webhook.core.probe import TcpProbe as TcpProbe
-from webhook.core.probe import filled_probe as filled_probe
+from webhook.core.probe import Probe
 
 
 class Mode(StrEnum):

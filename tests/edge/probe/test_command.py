@@ -102,7 +102,7 @@ def test_a_command_ends_when_the_one_who_asks_is_killed(tmp_path: Path) -> None:
     asks = f"""
 import sys
 from datetime import timedelta
-from webhook.core.rule import CommandProbe, Probe
+from webhook.core.probe import CommandProbe, Probe
 from webhook.edge.probe import WorldProber
 argv = (sys.executable, "-c", {ESCAPES!r}, {str(tmp_path / "pid")!r}, "60")
 WorldProber().ask(Probe(kind=CommandProbe(argv=argv), timeout=timedelta(seconds=60)))

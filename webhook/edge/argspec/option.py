@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from webhook.core.rule import placeholders
+from webhook.core.placeholder import placeholders
 from webhook.located import Node, did_you_mean, items, mapping, plain
 
 _BOOLEANS: Final = frozenset(["1", "0", "yes", "no", "on", "off", "true", "false", "y", "n", "t", "f"])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from webhook.core.rule import Untrusted
+from webhook.core.placeholder import Untrusted
 from webhook.text import clean, visible
 
 #: Magic variables are top-level names; a name that Ansible reads as a tag replaces the whole dictionary.
