@@ -442,9 +442,12 @@ def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
     """
     from webhook.edge.migration import migrate
 
-    config = Current.of(site.config_file).config
+    current = Current.of(site.config_file)
     if web_config_file is not None:
         read_web_config(web_config_file)
     site.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
-    migrate(open_ledger(config, site.storage).engine)
-    return config
+    ledger = open_ledger(current.config, site.storage)
+    migrate(ledger.engine)
+    # Before the first decision, so that whoever reads the log in order knows the rules.
+    ledger.append(rules_entry(current, is_reload=False))
+    return current.config

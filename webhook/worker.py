@@ -144,8 +144,6 @@ def _upkeep_beat(services: Services) -> Callable[[], None]:
     def beat() -> None:
         if not services.store.lead("upkeep", owner=services.owner, lease=LEADERSHIP):
             return
-        if not done["rung"]:
-            services.ledger.append(rules_entry(services.current, is_reload=False))
         services.upkeep.tick()
         if is_time("rung", RING_AGAIN_SECONDS):
             services.upkeep.ring_again()

@@ -79,14 +79,23 @@ class Processes:
                 process.wait(5)
 
     def alertmanager(
-        self, name: str, receiver: str, *, peer: int | None = None, gossip: int | None = None, more: str = ""
+        self,
+        name: str,
+        receiver: str,
+        *,
+        peer: int | None = None,
+        gossip: int | None = None,
+        group_by: str = "alertname, instance",
+        max_alerts: int = 0,
+        more: str = "",
     ) -> str:
         """An Alertmanager that delivers everything at once to a receiver, with more in its configuration; its URL."""
         config = self.folder / f"{name}.yml"
         config.write_text(
-            "route: {receiver: alertmend, group_by: [alertname, instance], group_wait: 0s, group_interval: 1s,"
+            f"route: {{receiver: alertmend, group_by: [{group_by}], group_wait: 0s, group_interval: 1s,"
             " repeat_interval: 1h}\n"
-            f"receivers: [{{name: alertmend, webhook_configs: [{{url: '{receiver}', send_resolved: true}}]}}]\n{more}"
+            f"receivers: [{{name: alertmend, webhook_configs: [{{url: '{receiver}', send_resolved: true,"
+            f" max_alerts: {max_alerts}}}]}}]\n{more}"
         )
         port = free_port()
         command = ["prometheus-alertmanager", f"--config.file={config}", f"--storage.path={self.folder / name}"]
