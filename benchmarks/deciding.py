@@ -5,6 +5,7 @@ The floor is the ledger alone: as many rows of that size, in transactions of the
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import sys
 import tempfile
@@ -18,11 +19,9 @@ from typing import Any
 from benchmarks.site import body, write_site
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.target import Inventory
-from webhook.edge.store import RedisStore
 from webhook.edge.valkey import EmbeddedValkey
-from webhook.intake import Intake
 from webhook.ports import Batch, Envelope
-from webhook.wiring import Change, Current, Site, connect, message_maker, new_id, now, open_ledger, parse, prepare
+from webhook.wiring import Services, Site, build_inbox, build_worker, new_id, now, prepare
 
 #: More than Ansible reads in a minute, so they are put straight into the rulebook.
 INVENTORY = Inventory(hosts=frozenset(f"h{number}" for number in range(101_000)), groups={})
@@ -41,28 +40,24 @@ def main() -> None:
         try:
             site = Site(config_file=config, storage=storage)
             prepare(site)
-            _measure(Bench(Current.of(config), valkey.url, storage))
+            with asyncio.Runner() as runner:
+                _measure(Bench(build_worker(site), site, runner))
         finally:
             valkey.stop()
 
 
 class Bench:
-    """An intake worker's parts, and bodies put straight into the inbox."""
+    """An intake worker that is called by hand, and the receiver's inbox."""
 
-    def __init__(self, current: Current, url: str, storage: Path) -> None:
-        message = message_maker(url)
-        self.store = RedisStore(client=connect(url), message=message)
-        self.ledger = open_ledger(current.config, storage)
-        change = Change(store=self.store, ledger=self.ledger)
-        rulebook = replace(current.rulebook, inventory=INVENTORY)
-        self.intake = Intake(change=change, rulebook=lambda: rulebook, parse=parse, now=now, new_id=new_id)
+    def __init__(self, worker: Services, site: Site, runner: asyncio.Runner) -> None:
+        self.worker, self.ledger, self._runner = worker, worker.ledger, runner
+        self._inbox = build_inbox(worker.current.config, site.storage)
+        worker.current.rulebook = replace(worker.current.rulebook, inventory=INVENTORY)
 
     def put(self, sent: bytes) -> str:
         """The inbox id of a body that was received just now."""
-        from webhook.edge import store
-
-        id, envelope = new_id(), Envelope(received_at=now(), sender="benchmark", body=sent.decode())
-        self.store.client.hset(store.INBOX, id, store._ENVELOPE.dump_json(envelope))
+        id = new_id()
+        self._runner.run(self._inbox.put(id, Envelope(received_at=now(), sender="benchmark", body=sent.decode())))
         return id
 
     def decide(self, bodies: Sequence[bytes], alerts: int) -> float:
@@ -70,7 +65,7 @@ class Bench:
         ids = [self.put(sent) for sent in bodies]
         began = time.perf_counter()
         for id in ids:
-            self.intake.take(id)
+            self.worker.intake.take(id)
         return alerts / (time.perf_counter() - began)
 
 
