@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 from celery import signals
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
 from webhook import telemetry
 from webhook.core.incident import Pair
@@ -35,8 +35,10 @@ LEADERSHIP = LEASE
 def main(argv: list[str] | None = None) -> int:
     """Run one worker until a SIGTERM; its exit status."""
     arguments = _arguments(argv)
-    # Celery warns of root because of pickles, which make_app refuses; Ansible may well need root.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
+    # Celery warns of root because of pickles, which make_app refuses; Ansible may well need root. And it warns, whenever
+    # Redis is away, of a setting that will change: make_app gives it.
+    for category in (SecurityWarning, CPendingDeprecationWarning):
+        warnings.filterwarnings("ignore", category=category)
     telemetry.configure(format=arguments.log_format, level=arguments.log_level, role=arguments.role)
     if arguments.parent:
         end_with_parent(arguments.parent)
