@@ -35,8 +35,8 @@ LEADERSHIP = LEASE
 def main(argv: list[str] | None = None) -> int:
     """Run one worker until a SIGTERM; its exit status."""
     arguments = _arguments(argv)
-    # Celery warns of root because of pickles, which make_app refuses; Ansible may well need root. And it warns, whenever
-    # Redis is away, of a setting that will change: make_app gives it.
+    # Celery warns of root because of pickles, which make_app refuses; Ansible may well need root. Whenever Redis is
+    # away it warns of a default that will change: make_app sets it.
     for category in (SecurityWarning, CPendingDeprecationWarning):
         warnings.filterwarnings("ignore", category=category)
     telemetry.configure(format=arguments.log_format, level=arguments.log_level, role=arguments.role)
