@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.playbooks.stage import Nginx, Stage, free_port
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(folder=tmp_path)
+from tests.playbooks.debian import install
+from tests.playbooks.nginx import Nginx
+from tests.playbooks.stage import Stage, free_port
+from tests.playbooks.warm import Warm
 
 
 @pytest.fixture(scope="session")
-def installed_nginx() -> None:
-    if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
-        return
-    # The package's own start must not end the installation where port 80 is taken.
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for words in ("update", "install -y --no-install-recommends nginx-light"):
-        subprocess.run(["apt-get", *words.split()], env=quiet, stdin=subprocess.DEVNULL, check=True)
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    ours = {
+        "ANSIBLE_HOME": str(tmp_path_factory.mktemp("ansible")),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+        "ANSIBLE_PIPELINING": "1",
+    }
+    warm = Warm(kept | ours)
+    yield warm
+    warm.close()
 
 
 @pytest.fixture
-def nginx(installed_nginx: None) -> Iterator[Nginx]:
+def stage(tmp_path: Path, warm: Warm) -> Iterator[Stage]:
+    """The stage, with the certainty that only the target was touched."""
+    stage = Stage(folder=tmp_path, warm=warm)
+    yield stage
+    assert not stage.trespass.exists()
+
+
+@pytest.fixture
+def nginx() -> Iterator[Nginx]:
     """Stopped, configured on a free port; there is one on a machine, so tests wait for each other."""
+    install(program="nginx", package="nginx-light")
     with open("/tmp/alertmend-nginx.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         nginx = Nginx(port=free_port())

@@ -1,4 +1,4 @@
-"""What playbook tests act on: two local hosts, a run of ansible-playbook on the first of them, and a real nginx.
+"""What playbook tests act on: hosts that are this machine, and runs of ansible-playbook on one of them.
 
 Knows nothing of any one playbook.
 """
@@ -8,13 +8,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import yaml
+
+from tests.playbooks.warm import Warm
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
 #: The host that every run is limited to, and the one that must stay untouched.
@@ -31,7 +36,7 @@ class PlayEnd:
     @property
     def changed(self) -> int:
         """How many tasks changed something on the target."""
-        return int(self._recap("changed"))
+        return self.count("changed")
 
     @property
     def result(self) -> dict[str, object]:
@@ -40,17 +45,27 @@ class PlayEnd:
         stats: dict[str, dict[str, object]] = json.loads(told[1]) if told else {}
         return stats.get("alertmend_result", {})
 
-    def _recap(self, count: str) -> str:
-        recap = re.search(rf"^{TARGET}\s*:.*\b{count}=(\d+)", self.output, re.MULTILINE)
+    def count(self, count: str, *, host: str = TARGET) -> int:
+        """A number from the recap of a host."""
+        recap = re.search(rf"^{host}\s*:.*\b{count}=(\d+)", self.output, re.MULTILINE)
         assert recap is not None, self.output
-        return recap[1]
+        return int(recap[1])
+
+    def refusal(self, *, host: str) -> str:
+        """The message of the task that failed on a host."""
+        told = re.search(rf"^fatal: \[{host}\]: FAILED! => (\{{.*\}})$", self.output, re.MULTILINE)
+        assert told is not None, self.output
+        return str(json.loads(told[1])["msg"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Two hosts that are this machine; whatever runs on the bystander leaves a trace in `trespass`."""
+    """Hosts that are this machine; whatever runs on the bystander leaves a trace in `trespass`."""
 
     folder: Path
+    warm: Warm
+    #: Further hosts with their variables.
+    hosts: dict[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def trespass(self) -> Path:
@@ -58,7 +73,7 @@ class Stage:
 
     def play(
         self,
-        playbook: str,
+        playbook: str | Path,
         variables: Mapping[str, object],
         *options: str,
         prelude: Sequence[Mapping[str, object]] = (),
@@ -68,45 +83,79 @@ class Stage:
 
         `prelude` is tasks that run on the target first; `path` is where programs are looked up first.
         """
-        variables_file = self._write("variables.json", {name: _unsafe(value) for name, value in variables.items()})
-        first = self._write("first.json", [{"hosts": "all", "gather_facts": False, "tasks": list(prelude)}])
-        playbooks = [first] if prelude else []
-        ended = subprocess.run(
-            [
-                *(sys.executable, "-m", "ansible", "playbook", "-i", str(self._inventory()), "--limit", TARGET),
-                *("-e", f"@{variables_file}", *options, *map(str, [*playbooks, PLAYBOOKS / playbook])),
-            ],
-            env=self._environment(path),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
+        given = self._write("variables.json", json.dumps(_unsafe(dict(variables))))
+        arguments = ["--limit", TARGET, "-e", f"@{given}", *options]
+        self._start(arguments, playbook, prelude=prelude, path=path)
+        return self._end()
+
+    def play_until(self, moment: Callable[[], bool], playbook: str, variables: Mapping[str, object]) -> None:
+        """A run that is killed, with all it started, as soon as `moment` has come."""
+        given = self._write("variables.json", json.dumps(_unsafe(dict(variables))))
+        pid = self._start(["--limit", TARGET, "-e", f"@{given}"], playbook)
+        try:
+            wait_until(moment, seconds=30)
+        finally:
+            end_session(pid)
+            end = self._end()
+        assert end.return_code < 0, end.output
+
+    def refusals(
+        self,
+        playbook: str,
+        cases: Sequence[Mapping[str, object]],
+        *,
+        prelude: Sequence[Mapping[str, object]] = (),
+        path: Path | None = None,
+    ) -> list[str]:
+        """The words with which each of the cases is refused, tried side by side, a host for each.
+
+        Fails unless every one is refused before anything is changed.
+        """
+        names = [f"case{number}" for number in range(len(cases))]
+        for name, case in zip(names, cases, strict=True):
+            self.hosts[name] = {"ansible_python_interpreter": sys.executable, **case}
+        self._start(["--limit", ",".join(names), "--forks", "20"], playbook, prelude=prelude, path=path)
+        end = self._end()
+        for name, case in zip(names, cases, strict=True):
+            del self.hosts[name]
+            assert (end.count("failed", host=name), end.count("changed", host=name)) == (1, 0), (case, end.output)
+        return [end.refusal(host=name) for name in names]
+
+    def _start(
+        self,
+        arguments: Sequence[str],
+        playbook: str | Path,
+        *,
+        prelude: Sequence[Mapping[str, object]] = (),
+        path: Path | None = None,
+    ) -> int:
+        first = self._write("first.json", json.dumps([{"hosts": "all", "gather_facts": False, "tasks": list(prelude)}]))
+        playbooks = [*([first] if prelude else []), PLAYBOOKS / playbook]
+        searched = f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]
+        return self.warm.start(
+            ["-i", str(self._inventory()), *arguments, *map(str, playbooks)],
+            output=self.folder / "output",
+            path=searched,
         )
-        return PlayEnd(return_code=ended.returncode, output=ended.stdout)
+
+    def _end(self) -> PlayEnd:
+        return_code = self.warm.wait()
+        return PlayEnd(return_code=return_code, output=(self.folder / "output").read_text(errors="replace"))
 
     def _inventory(self) -> Path:
-        witness = self.folder / "witness"
-        witness.write_text(f"#!/bin/sh\ntouch {self.trespass}\nexit 1\n")
+        witness = self._write("witness", f"#!/bin/sh\ntouch {self.trespass}\nexit 1\n")
         witness.chmod(0o755)
-        pythons = {TARGET: sys.executable, BYSTANDER: str(witness)}
-        hosts = {name: {"ansible_python_interpreter": python} for name, python in pythons.items()}
-        return self._write("inventory.json", {"all": {"vars": {"ansible_connection": "local"}, "hosts": hosts}})
-
-    def _environment(self, path: Path | None) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        ours = {
-            "ANSIBLE_HOME": str(self.folder / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+        hosts: dict[str, Mapping[str, object]] = {
+            TARGET: {"ansible_python_interpreter": sys.executable},
+            BYSTANDER: {"ansible_python_interpreter": str(witness)},
+            **self.hosts,
         }
-        searched = {"PATH": f"{path}:{os.environ['PATH']}"} if path else {}
-        return kept | ours | searched
+        inventory = {"all": {"vars": {"ansible_connection": "local"}, "hosts": hosts}}
+        return self._write("inventory.yml", yaml.dump(_marked(inventory), Dumper=_Marking))
 
-    def _write(self, name: str, content: object) -> Path:
+    def _write(self, name: str, content: str) -> Path:
         file = self.folder / name
-        file.write_text(json.dumps(content))
+        file.write_text(content)
         return file
 
 
@@ -116,51 +165,59 @@ def _unsafe(value: object) -> object:
             return {"__ansible_unsafe": value}
         case list():
             return [_unsafe(item) for item in value]
+        case dict():
+            return {name: _unsafe(item) for name, item in value.items()}
         case _:
             return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nginx:
-    """Debian's nginx with one more site, on a loopback port of its own."""
+class _Marked(str):
+    """A text that is written with the tag !unsafe."""
 
-    port: int
-    site: Path = Path("/etc/nginx/sites-enabled/alertmend-test")
-    pid_file: Path = Path("/run/nginx.pid")
 
-    def configure(self, *, port: int) -> None:
-        """Write the site; a running nginx doesn't notice."""
-        self.site.write_text(f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 'healthy'; }} }}\n")
+class _Marking(yaml.SafeDumper):
+    pass
 
-    def break_configuration(self) -> None:
-        self.site.write_text("server { listen nowhere at all; }\n")
 
-    def start(self) -> None:
-        control("nginx", "start")
-        assert self.pid is not None, "nginx does not start"
+_Marking.add_representer(_Marked, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
 
-    def stop(self) -> None:
-        if self.pid is not None:
-            control("nginx", "stop")
-        assert self.pid is None, "nginx does not stop"
 
-    @property
-    def pid(self) -> int | None:
-        """The master process; None when there is none."""
-        try:
-            pid = int(self.pid_file.read_text())
-            # A zombie has no command line.
-            return pid if Path(f"/proc/{pid}/cmdline").read_bytes() else None
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            return None
+def _marked(value: object) -> object:
+    match value:
+        case str():
+            # Ansible reads an empty text with that tag as nothing.
+            return _Marked(value) if value else value
+        case list() | tuple():
+            return [_marked(item) for item in value]
+        case dict():
+            return {name: _marked(item) for name, item in value.items()}
+        case _:
+            return value
 
-    def answers(self, *, port: int | None = None) -> bool:
-        """Whether the site is served."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}/", timeout=5) as response:
-                return bool(response.read() == b"healthy")
-        except OSError:
-            return False
+
+def wait_until(moment: Callable[[], bool], *, seconds: float) -> None:
+    """Returns once it has come; fails when it does not."""
+    deadline = time.monotonic() + seconds
+    while not moment():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
+
+
+def end_session(leader: int) -> None:
+    """Kill every process of a session, at once."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _session(int(entry.name)) == leader:
+            try:
+                os.kill(int(entry.name), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def control(service: str, verb: str) -> None:
