@@ -47,9 +47,10 @@ class PlayEnd:
 
     def count(self, count: str, *, host: str = TARGET) -> int:
         """A number from the recap of a host."""
-        recap = re.search(rf"^{host}\s*:.*\b{count}=(\d+)", self.output, re.MULTILINE)
-        assert recap is not None, self.output
-        return int(recap[1])
+        recaps = re.findall(rf"^{host}\s*:.*\b{count}=(\d+)", self.output, re.MULTILINE)
+        # A prelude has a recap of its own.
+        assert recaps, self.output
+        return int(recaps[-1])
 
     def refusal(self, *, host: str) -> str:
         """The message of the task that failed on a host."""
