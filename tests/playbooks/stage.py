@@ -186,8 +186,8 @@ _Marking.add_representer(_Marked, lambda dumper, text: dumper.represent_scalar("
 def _marked(value: object) -> object:
     match value:
         case str():
-            # Ansible reads an empty text with that tag as nothing.
-            return _Marked(value) if value else value
+            # Ansible reads '' and '*' with that tag as something else; there is nothing in them to template.
+            return _Marked(value) if re.search(r"\w", value) else value
         case list() | tuple():
             return [_marked(item) for item in value]
         case dict():
