@@ -54,7 +54,9 @@ class PlayEnd:
 
     def refusal(self, *, host: str) -> str:
         """The message of the task that failed on a host."""
-        told = re.search(rf"^fatal: \[{host}\]: FAILED! => (\{{.*\}})$", self.output, re.MULTILINE)
+        told = re.search(
+            rf"^(?:fatal: \[{host}\]: FAILED!|failed: \[{host}\].*?) => (\{{.*\}})$", self.output, re.MULTILINE
+        )
         assert told is not None, self.output
         return str(json.loads(told[1])["msg"])
 
