@@ -262,6 +262,8 @@ def _records(draft: Draft) -> Iterator[Command]:
             yield _open(name, draft)
         if kind == "run":
             yield from live.announce(draft.runs[str(name)], forget_after_seconds=int(FORGET_AFTER.total_seconds()))
+        if kind == "run":
+            yield from live.announce(draft.runs[str(name)], forget_after_seconds=int(FORGET_AFTER.total_seconds()))
 
 
 def _record(kind: Kind, name: object, draft: Draft) -> Command:
