@@ -441,10 +441,14 @@ def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
         Unavailable: the database does not answer.
     """
     from webhook.edge.migration import migrate
+    from webhook.edge.store.trust import doubts
 
     current = Current.of(site.config_file)
     if web_config_file is not None:
         read_web_config(web_config_file)
+    if current.config.redis_url is not None:
+        for words in doubts(connect(current.config.redis_url)):
+            log.warning(words, action="start")
     site.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
     ledger = open_ledger(current.config, site.storage)
     migrate(ledger.engine)
