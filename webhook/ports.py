@@ -16,6 +16,7 @@ from webhook.core.httpconfig import Server
 from webhook.core.incident import Decision, Incident, Pair, Run
 from webhook.core.incident import ProbeAnswer as ProbeAnswer
 from webhook.core.incident import TaskCounts as TaskCounts
+from webhook.core.pause import Pause
 from webhook.core.probe import Probe
 from webhook.core.state import Draft, Keys, Snapshot
 from webhook.core.transcript import Passage, Position, Told
@@ -193,7 +194,11 @@ class Store(Protocol):
         ...
 
     def is_fresh(self) -> bool:
-        """Whether nothing is remembered, because the store is new or was emptied; said once."""
+        """Whether the store is new or was emptied, and nobody has settled in it since."""
+        ...
+
+    def settle(self) -> None:
+        """What could be remembered again is: the store is not fresh any more."""
         ...
 
     def call_line(self, line: str, *, due: str, now: datetime, limit: int) -> int:
@@ -265,6 +270,10 @@ class History(Protocol):
 
     def unfinished_runs(self) -> list[Run]:
         """The runs that were queued or begun, and have no end on the record."""
+        ...
+
+    def pauses(self) -> tuple[Pause, ...]:
+        """The pauses that nobody has ended on the record; those whose time is over are among them."""
         ...
 
 

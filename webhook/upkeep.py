@@ -23,6 +23,7 @@ from webhook.core.transition import (
     expire,
     finish,
     restore,
+    restore_pauses,
     storm_escalation,
 )
 from webhook.ports import Doorbell, Errand, History
@@ -60,6 +61,8 @@ class Upkeep:
         self.seal_what_was_left()
         if self.change.store.is_fresh():
             self.recover()
+            # Not before: when the ledger is away in the middle of it, it begins again.
+            self.change.store.settle()
         self._lose_runs()
         self._look_at_due()
 
@@ -81,7 +84,9 @@ class Upkeep:
         """The incidents that the ledger has open and the store knows nothing of: remembered again.
 
         A run of theirs that was under way is recorded as lost, after its processes are gone, and people are told.
+        What people have paused comes first, so that nothing runs that they had stopped.
         """
+        self._recover_pauses()
         unfinished = {run.id: run for run in self.history.unfinished_runs()}
         recovered = []
         for incident, alerts in self.history.open_incidents():
@@ -90,6 +95,14 @@ class Upkeep:
         if recovered:
             log.warning("the store was empty; open incidents are back", action="recover", incidents=recovered)
         return recovered
+
+    def _recover_pauses(self) -> None:
+        moment, pauses = self._moment(), self.history.pauses()
+
+        def write(draft: Draft) -> int | None:
+            return restore_pauses(draft, moment, pauses) or None
+
+        self.change.make(Keys(), write, id=f"recover:pauses:{self.new_id()}", at=moment.now)
 
     def _recover(self, incident: Incident, alerts: tuple[Alert, ...], run: Run | None) -> bool:
         moment, keys = self._moment(), Keys(pairs=frozenset([incident.pair]))

@@ -21,8 +21,11 @@ from sqlalchemy import Engine, delete, event, insert, select, text
 
 from tests.edge.test_store import MESSAGE, record
 from tests.flow.twin import EPOCH
+from webhook.change import plain
 from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, Event, entry_hash, first_break
-from webhook.core.incident import Check, Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState, Verdict
+from webhook.core.incident import Check, Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState, Verdict, Word
+from webhook.core.matcher import parse_matchers
+from webhook.core.pause import Pause
 from webhook.core.state import Draft, Keys
 from webhook.core.transcript import Passage
 from webhook.edge.ledger import LISTINGS, Listing, SqlLedger, audit, metadata, open_engine
@@ -346,6 +349,19 @@ def test_a_run_is_unfinished_until_its_end_is_on_the_record(ledger: SqlLedger) -
     assert (row["state"], row["outcome"]) == ("finished", "lost")
 
 
+def test_a_pause_stands_until_someone_has_ended_it_on_the_record(ledger: SqlLedger) -> None:
+    said = Word(by="alice", at=EPOCH, comment="a release")
+    pause = Pause(id="p1", matchers=parse_matchers('job=~"a|b",zone!="x"'), until=EPOCH + timedelta(hours=2), said=said)
+    body = {"pause": "p1", "matchers": [str(matcher) for matcher in pause.matchers], "comment": said.comment}
+    begun = AuditEvent(
+        at=EPOCH, event=Event.PAUSE, actor="alice", body=plain({**body, "until": pause.until, "cancel_running": False})
+    )
+    ledger.append(batch("b1", begun))
+    assert ledger.pauses() == (pause,)
+    ledger.append(batch("b2", replace(begun, event=Event.RESUME)))
+    assert ledger.pauses() == ()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Listing
 
@@ -488,6 +504,7 @@ CALLS: Mapping[str, Any] = {
     "entries": lambda ledger: list(ledger.entries()),
     "verify": lambda ledger: ledger.verify(),
     "unfinished_runs": lambda ledger: ledger.unfinished_runs(),
+    "pauses": lambda ledger: ledger.pauses(),
     "page": lambda ledger: ledger.page(LISTINGS["runs"], filters={}, limit=1, cursor=None),
     "one": lambda ledger: ledger.one(LISTINGS["runs"], "r1"),
     "ping": lambda ledger: ledger.ping(),

@@ -444,6 +444,12 @@ def test_a_server_that_lost_its_scripts_is_given_them_again(redis_store: RedisSt
     assert redis_store.read(Keys(pairs=frozenset([WEB1]))).targets == {"web1": TargetState(lock="run1")}
 
 
+def test_a_store_is_fresh_until_someone_has_settled_in_it(kept: Kept) -> None:
+    assert [kept.store.is_fresh(), kept.store.is_fresh()] == [True, True]
+    kept.store.settle()
+    assert not kept.store.is_fresh()
+
+
 def test_a_thousand_alerts_are_one_commit(redis_store: RedisStore) -> None:
     written = draft(redis_store)
     for number in range(3000):
@@ -472,6 +478,8 @@ def test_a_time_set_while_due_things_are_taken_is_not_brought_forward(redis_stor
 CALLS: Mapping[str, Callable[[RedisStore], object]] = {
     "read": lambda store: store.read(Keys()),
     "commit": lambda store: store.commit(Draft.of(MemoryStore().read(Keys()))),
+    "is_fresh": lambda store: store.is_fresh(),
+    "settle": lambda store: store.settle(),
     "envelope": lambda store: store.envelope("n"),
     "waiting_since": lambda store: store.waiting_since(EPOCH, limit=1),
     "unconfirmed": lambda store: store.unconfirmed(limit=1),

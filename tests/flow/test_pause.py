@@ -4,7 +4,8 @@ import pytest
 
 from tests.flow.scene import Scene, alert, rule
 from webhook.core.incident import Outcome
-from webhook.errors import NotFound
+from webhook.core.pause import Pause
+from webhook.errors import NotFound, Unavailable
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
 
 
@@ -85,3 +86,51 @@ def test_the_longest_pause_that_covers_it_counts() -> None:
     scene.pauses("short", minutes=5)
     scene.pauses("long", minutes=50)
     assert scene.delivers(alert())[0].reason.endswith("long")
+
+
+def test_a_pause_outlives_the_loss_of_the_state() -> None:
+    # Given an incident that a pause holds, and a pause that was ended
+    before = Scene()
+    before.resumes(before.pauses("a mistake", minutes=60))
+    before.pauses("a release", 'instance=~"web1.*"', minutes=30)
+    before.delivers(alert())
+    # When all that is left is the ledger
+    after = Scene(ledger=before.ledger, clock=before.clock)
+    after.keep_up()
+    # Then the incident is back, and held by the same pause, to its end and no longer
+    assert [str(pause) for pause in after.people.pauses()] == ['instance=~"web1.*"']
+    [_, decision] = after.decisions
+    assert (decision.guard, decision.retry_at) == ("pause", after.clock.now.replace(minute=30))
+    assert "alice paused" in decision.reason and "a release" in decision.reason
+    after.clock.advance(minutes=30)
+    after.keep_up()
+    after.work()
+    assert [run.outcome for run in after.runs] == [Outcome.UNPROVED]
+
+
+def test_a_pause_that_is_over_or_known_is_not_remembered_again() -> None:
+    before = Scene()
+    before.pauses("a release", minutes=30)
+    before.clock.advance(minutes=31)
+    after = Scene(ledger=before.ledger, clock=before.clock)
+    after.pauses("another", minutes=5)
+    after.keep_up()
+    assert [pause.said.comment for pause in after.people.pauses()] == ["another"]
+
+
+def test_what_could_not_be_remembered_again_is_tried_again() -> None:
+    before = Scene()
+    before.pauses("a release", minutes=30)
+    after = Scene(ledger=before.ledger, clock=before.clock)
+    # When the ledger is away at the moment
+    answers, after.ledger.pauses = after.ledger.pauses, fail  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        after.upkeep.tick()
+    # And back a round later
+    after.ledger.pauses = answers  # type: ignore[method-assign]
+    after.keep_up()
+    assert [pause.said.comment for pause in after.people.pauses()] == ["a release"]
+
+
+def fail() -> tuple[Pause, ...]:
+    raise Unavailable("the audit database")

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from webhook.core.alert import Alert
 from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, first_break, seal_all
 from webhook.core.incident import Incident, Pair, ProbeAnswer, Run
+from webhook.core.pause import Pause, pauses_of
 from webhook.core.probe import Probe
 from webhook.core.state import Draft, Keys, Snapshot, pair_due
 from webhook.core.transcript import BEGINNING, Kind, Passage, Position, Told, tell_state
@@ -201,8 +202,10 @@ class MemoryStore:
         return frozenset(self.known_receivers)
 
     def is_fresh(self) -> bool:
-        fresh, self.fresh = self.fresh, False
-        return fresh
+        return self.fresh
+
+    def settle(self) -> None:
+        self.fresh = False
 
     def open_pairs(self) -> list[Pair]:
         return [name for (kind, name), state in self.records.items() if kind == "pair" and state.incident]  # type: ignore[misc]
@@ -286,6 +289,9 @@ class MemoryLedger:
 
     def unfinished_runs(self) -> list[Run]:
         return [run for run in self.runs.values() if run.outcome is None]
+
+    def pauses(self) -> tuple[Pause, ...]:
+        return pauses_of(self.events)
 
     def open_incidents(self) -> list[tuple[Incident, tuple[Alert, ...]]]:
         return [(found, self._alerts_of(found)) for found in self.incidents.values() if found.is_open]

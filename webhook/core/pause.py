@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from webhook.core.audit import AuditEvent, Event
 from webhook.core.incident import Word
-from webhook.core.matcher import Matcher, all_match
+from webhook.core.matcher import Matcher, all_match, parse_matcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +39,27 @@ def covering(
     """The pause that holds longest for an alert; None when none does."""
     found = [pause for pause in pauses if pause.covers(labels, rule=rule, target=target, now=now)]
     return max(found, key=lambda pause: pause.until, default=None)
+
+
+def pauses_of(events: Iterable[AuditEvent]) -> tuple[Pause, ...]:
+    """The pauses that nobody has ended, from what the audit log says of them, in its order.
+
+    Those whose time is over are among them.
+    """
+    found: dict[str, Pause] = {}
+    for event in events:
+        body: Mapping[str, Any] = event.body
+        if event.event is Event.PAUSE:
+            found[body["pause"]] = _pause_of(event, body)
+        elif event.event is Event.RESUME:
+            found.pop(body["pause"], None)
+    return tuple(found.values())
+
+
+def _pause_of(event: AuditEvent, body: Mapping[str, Any]) -> Pause:
+    return Pause(
+        id=body["pause"],
+        matchers=tuple(parse_matcher(matcher) for matcher in body["matchers"]),
+        until=datetime.fromisoformat(body["until"]),
+        said=Word(by=event.actor, at=event.at, comment=body["comment"]),
+    )

@@ -55,6 +55,7 @@ from webhook.core.audit import (
     timestamp,
 )
 from webhook.core.incident import Decision, Incident, ResolvedBy, Run, RunState
+from webhook.core.pause import Pause, pauses_of
 from webhook.core.transcript import Passage
 from webhook.errors import NotFound, Unavailable
 from webhook.ports import Batch, IncidentRecord
@@ -311,6 +312,23 @@ class SqlLedger:
         query = select(incidents.c.body).where(incidents.c.state == "open", incidents.c.body != "")
         found = [_INCIDENT.validate_json(row["body"]) for row in self.rows(query)]
         return [(incident, self._alerts_of(incident)) for incident in found]
+
+    def pauses(self) -> tuple[Pause, ...]:
+        """The pauses that nobody has ended on the record; those whose time is over are among them."""
+        query = (
+            select(audit.c.at, audit.c.event, audit.c.actor, audit.c.body)
+            .where(audit.c.event.in_([Event.PAUSE.value, Event.RESUME.value]))
+            .order_by(audit.c.seq)
+        )
+        return pauses_of(
+            AuditEvent(
+                at=datetime.fromisoformat(row["at"]),
+                event=Event(row["event"]),
+                actor=row["actor"],
+                body=json.loads(row["body"]),
+            )
+            for row in self.rows(query)
+        )
 
     def _alerts_of(self, incident: Incident) -> tuple[Alert, ...]:
         query = (

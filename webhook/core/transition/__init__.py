@@ -8,7 +8,7 @@ from webhook.core.transition.claim import RING_AGAIN
 from webhook.core.transition.handover import end_storm, escalated, storm_escalation
 from webhook.core.transition.moment import Moment, NewId
 from webhook.core.transition.people import approve, cancel, expire, pause, planned, reject, resume, take_over
-from webhook.core.transition.recovery import restore
+from webhook.core.transition.recovery import restore, restore_pauses
 
 __all__ = [
     "RING_AGAIN",
@@ -27,6 +27,7 @@ __all__ = [
     "prove",
     "reject",
     "restore",
+    "restore_pauses",
     "resume",
     "start",
     "storm_escalation",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from webhook.core.alert import Alert
 from webhook.core.audit import Event
 from webhook.core.incident import Incident, LastRun, Outcome, Run, RunState
+from webhook.core.pause import Pause
 from webhook.core.state import AlertState, Draft, pair_due
 from webhook.core.transition.handover import hand_over
 from webhook.core.transition.moment import Moment, run_event
@@ -36,6 +38,15 @@ def restore(draft: Draft, moment: Moment, incident: Incident, alerts: tuple[Aler
     if run is not None:
         hand_over(draft, moment, incident, outcome=Outcome.LOST, reason=REASON)
     return True
+
+
+def restore_pauses(draft: Draft, moment: Moment, pauses: Iterable[Pause]) -> int:
+    """How many pauses that are not over were remembered again."""
+    known = {pause.id for pause in draft.pauses}
+    missing = tuple(pause for pause in pauses if pause.until > moment.now and pause.id not in known)
+    if missing:
+        draft.put_pauses((*draft.pauses, *missing))
+    return len(missing)
 
 
 def _state(alert: Alert, incident: Incident, moment: Moment) -> AlertState:

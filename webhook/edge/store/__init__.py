@@ -226,9 +226,14 @@ class RedisStore:
             return [parse_pair(member.decode()) for member in self.client.sscan_iter(OPEN, count=1000)]
 
     def is_fresh(self) -> bool:
-        """Whether nothing is remembered here, because it is new or was emptied; said once."""
+        """Whether it is new or was emptied, and nobody has settled in it since."""
         with _answering():
-            return bool(self.client.set(EPOCH, 1, nx=True))
+            return not self.client.exists(EPOCH)
+
+    def settle(self) -> None:
+        """What could be remembered again is: the store is not fresh any more."""
+        with _answering():
+            self.client.set(EPOCH, 1)
 
     def lead(self, role: str, *, owner: str, lease: timedelta) -> bool:
         """Whether `owner` holds a role that one process at a time may have."""
