@@ -183,11 +183,15 @@ class Alertmend:
         return f"{self.url}/api/v1/alertmanager"
 
     def start(self) -> subprocess.Popen[bytes]:
+        self.begin()
+        until(lambda: answers(f"{self.url}/readyz"), "alertmend is ready")
+        return self.process
+
+    def begin(self) -> None:
+        """Start it, and do not wait."""
         command = [sys.executable, "-m", "webhook.cli", "serve", f"--config.file={self.folder / 'alertmend.yml'}"]
         command += [f"--storage.path={self.folder / 'data'}", f"--web.listen-address=127.0.0.1:{self.port}"]
         self.process = self.processes.start("alertmend", [*command, *self.options])
-        until(lambda: answers(f"{self.url}/readyz"), "alertmend is ready")
-        return self.process
 
     def child(self, role: str) -> int:
         """The process id of a role."""

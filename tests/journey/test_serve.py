@@ -57,6 +57,16 @@ def _outcomes(alertmend: Alertmend) -> list[str]:
         return [row[0] for row in database.execute("SELECT outcome FROM runs ORDER BY created_at")]
 
 
+@pytest.mark.parametrize("file", ["alertmend.lock", "alertmend.db", "valkey.sock"])
+def test_a_sigterm_while_it_starts_ends_it_and_leaves_nothing_running(processes: Processes, file: str) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.begin()
+    until(lambda: (alertmend.folder / "data" / file).exists(), "it has come that far")
+    alertmend.process.terminate()
+    assert alertmend.process.wait(60) == 0
+    assert _pid(alertmend, "valkey-server") == _pid(alertmend, "webhook.web") == 0
+
+
 def test_a_sigterm_lets_runs_finish(processes: Processes) -> None:
     alertmend = _slow(processes, seconds=3)
     _begin(alertmend)
