@@ -347,6 +347,10 @@ class Alertmanagers(Protocol):
         """What fires now and fits all matchers, asked of all of them side by side, in a few seconds at the most."""
         ...
 
+    def started_at(self) -> datetime | None:
+        """When the youngest of those that answer was started; None when none says so."""
+        ...
+
     def post(self, alerts: Sequence[Mapping[str, object]]) -> Posted:
         """Hands alerts, in the words of their API, to all of them: that is how a cluster wants it."""
         ...

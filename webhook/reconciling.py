@@ -25,6 +25,8 @@ log = structlog.get_logger()
 PORTION = 500
 #: Alertmanager gets this long to deliver an alert itself, `group_wait` included.
 PATIENCE = timedelta(minutes=1)
+#: An Alertmanager forgets all alerts when it is restarted, and has them again when Prometheus has sent them again.
+SETTLING = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,8 @@ class Reconciling:
             log.warning("no Alertmanager answers", action="reconcile", failed=dict(answer.silent))
             return 0, 0
         seen = {fingerprint: state for portion in self._states() for fingerprint, state in portion}
-        resolved = [] if answer.silent else list(self._cleared(seen, answer.alerts))
+        remembered = self._remembered(seen, found.started_at())
+        resolved = [] if answer.silent else list(self._cleared(remembered, answer.alerts))
         self._mark(seen, answer)
         firing = list(self._unheard(answer, seen, rulebook, patience=patience))
         for alerts in (firing, resolved):
@@ -73,6 +76,12 @@ class Reconciling:
             firing = [f for state in states if state.incident for f in state.incident.firing]
             for at in range(0, len(firing), PORTION):
                 yield self.change.store.read(Keys(alerts=frozenset(firing[at : at + PORTION]))).alerts.items()
+
+    def _remembered(self, seen: Mapping[str, AlertState], started_at: datetime | None) -> Mapping[str, AlertState]:
+        """Those that every Alertmanager has to know of by now, if they still fire."""
+        if started_at is None or self.now() - started_at >= SETTLING:
+            return seen
+        return {fingerprint: state for fingerprint, state in seen.items() if state.received_at > started_at}
 
     def _cleared(self, seen: Mapping[str, AlertState], known: Mapping[str, KnownAlert]) -> Iterator[Alert]:
         """What Alertmanager did not have the last time, and does not have now: once may be a restart of its own."""

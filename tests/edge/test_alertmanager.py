@@ -132,6 +132,13 @@ def test_one_dead_peer_changes_nothing_but_is_told(alertmanager: str) -> None:
     assert (posted.taken_by, posted.failures) == ((alertmanager,), {dead: "connection refused"})
 
 
+def test_it_says_since_when_it_is_there_and_the_dead_say_nothing(alertmanager: str) -> None:
+    started = client(alertmanager, NOBODY).started_at()
+    assert started is not None
+    assert timedelta(0) < datetime.now(UTC) - started < timedelta(hours=1)
+    assert client(NOBODY, seconds=1).started_at() is None
+
+
 def test_with_all_of_them_dead_nothing_is_known() -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     answer = client(dead).alerts()

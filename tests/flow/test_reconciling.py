@@ -31,6 +31,21 @@ def test_a_resolve_that_was_never_sent_closes_the_incident_at_the_second_look() 
     ]
 
 
+def test_nothing_is_concluded_from_an_alertmanager_that_was_restarted_and_has_yet_to_hear_of_it_again() -> None:
+    scene = scene_with()
+    assert scene.alertmanagers is not None
+    scene.delivers(alert())
+    scene.clock.advance(minutes=1)
+    scene.alertmanagers.started = scene.clock.now
+    for _ in range(4):
+        scene.clock.advance(minutes=1)
+        reconciles(scene)
+    assert scene.incidents[0].is_open
+    scene.clock.advance(minutes=1)
+    reconciles(scene)
+    assert not scene.incidents[0].is_open
+
+
 def test_nothing_is_concluded_from_an_alertmanager_that_does_not_answer() -> None:
     scene = scene_with()
     assert scene.alertmanagers is not None

@@ -339,6 +339,10 @@ class Alertmanager:
     unable: dict[str, str] = field(default_factory=dict)
     posted: list[Mapping[str, Any]] = field(default_factory=list)
     asked: int = 0
+    started: datetime | None = None
+
+    def started_at(self) -> datetime | None:
+        return self.started
 
     def alerts(self, *, matchers: Sequence[str] = ()) -> Answer:
         self.asked += 1

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 from urllib.parse import urlencode
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from webhook.core.alert import Alert, AlertStatus
 from webhook.errors import WebhookError
@@ -53,7 +53,14 @@ class _WireAlert:
     receivers: list[_WireReceiver]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WireServer:
+    #: Not how long, but since when.
+    uptime: AwareDatetime
+
+
 _WIRE = TypeAdapter(list[_WireAlert])
+_STATUS = TypeAdapter(_WireServer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +83,18 @@ class AlertmanagerClient:
         taken, failures = self._each(lambda one: self._send(one, "POST", json=list(alerts)))
         return Posted(taken_by=tuple(taken), failures=failures)
 
-    def _send(self, to: Alertmanager, method: str, *, query: str = "", json: object | None = None) -> Reply:
+    def started_at(self) -> datetime | None:
+        """When the youngest of those that answer was started; None when none says so."""
+        started, _ = self._each(lambda one: _STATUS.validate_json(self._send(one, "GET", path="status").body).uptime)
+        return max(started.values(), default=None)
+
+    def _send(
+        self, to: Alertmanager, method: str, *, path: str = "alerts", query: str = "", json: object | None = None
+    ) -> Reply:
         config = to.server.http_config
         request = Request(
             method=method,
-            url=f"{to.server.url}/api/v2/alerts{'?' if query else ''}{query}",
+            url=f"{to.server.url}/api/v2/{path}{'?' if query else ''}{query}",
             tls=config.tls,
             headers=credentials(config),
             json=json,
@@ -103,7 +117,7 @@ class AlertmanagerClient:
         for url, answer in asked.items():
             try:
                 answered[url] = answer.result()
-            except WebhookError as error:
+            except (WebhookError, ValidationError) as error:
                 silent[url] = one_line(str(error), limit=_WORDS_LIMIT)
         return answered, silent
 
