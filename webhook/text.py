@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
+from collections.abc import Iterable
 from typing import Final
 
 #: Longer values are cut where they come in, with a mark; no label that a rule can use is longer.
@@ -36,3 +40,19 @@ def one_line(words: str, *, limit: int) -> str:
     """`words` on one line, what nobody sees in them a space, and no longer than `limit` characters."""
     words = _NOT_IN_LINE.sub(" ", words).strip()
     return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
+def csv_lines(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as CSV that no spreadsheet runs anything of; None is an empty cell, what is no text is JSON."""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+    return written.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # A spreadsheet runs what begins like a formula; a number below zero is none.
+    begins = isinstance(value, str) and (text[:1] in ("=", "+", "@", "\t", "\r") or (text[:1] == "-" and len(text) > 1))
+    return f"'{text}" if begins else text

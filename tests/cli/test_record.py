@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Result
+from webhook.cli import audit, record
 from webhook.edge.ledger import SqlLedger
 from webhook.edge.webconfig import WebConfig
 
@@ -220,3 +221,50 @@ def test_no_database_is_no_broken_chain(alertmend: Alertmend, tmp_path: Path) ->
     (tmp_path / "alertmend.db").write_text("this is no database" * 100)
     found = alertmend("audit", "verify", f"--storage.path={tmp_path}")
     assert (found.status, "not a database" in found.err) == (3, True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# filters and exports
+
+
+def test_the_filters_of_the_api_are_options(alertmend: Alertmend, serving: Serving) -> None:
+    server = f"--server.url={serving()}"
+
+    def seqs(*words: str) -> list[int]:
+        found = alertmend("audit", "list", server, "--output=json", *words)
+        assert found.status == 0, found.err
+        return [row["seq"] for row in json.loads(found.out)]
+
+    assert seqs("--decision=refuse", "--limit=2") == [5, 4]
+    assert seqs("--q=web1 alertmend") == [4, 2]
+    assert seqs("--label=job=web", "--label=env=prod") == seqs("--guard=lock") == []
+    assert alertmend("runs", "list", server, "--playbook=x", "--label=a=b", "--since=2h").status == 0
+    assert alertmend("incidents", "list", server, "--resolved-by=itself", "--alertname=x").status == 0
+
+
+def test_more_than_a_server_gives_at_once_is_asked_for_page_by_page(
+    alertmend: Alertmend, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "PAGE", 2)
+    found = alertmend("audit", "list", f"--server.url={serving()}", "--output=json", "--limit=5")
+    assert [row["seq"] for row in json.loads(found.out)] == [5, 4, 3, 2, 1]
+
+
+def test_an_export_is_verified_from_wherever_it_comes(
+    alertmend: Alertmend, serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "PORTION", 2)
+    url = serving()
+    sources = [[f"--server.url={url}"], [f"--storage.path={tmp_path}/data"]]
+    exports = [alertmend("audit", "export", *words) for words in sources]
+    assert exports[0] == exports[1] and len(exports[0].out.splitlines()) == 5
+    newest_first = httpx.get(f"{url}/api/v1/audit.jsonl").text
+    for content in (exports[0].out, newest_first, newest_first.rstrip("\n")):
+        file = tmp_path / "audit.jsonl"
+        file.write_text(content)
+        verified = alertmend("audit", "verify", file)
+        assert verified.status == 0 and "the chain holds: 5 entries" in verified.out, verified.err
+    file.write_text(newest_first.replace('"n":2', '"n":3'))
+    assert "the chain breaks at entry 3: " in alertmend("audit", "verify", file).err
+    after = alertmend("audit", "export", "--after=3", *sources[0])
+    assert [json.loads(line)["seq"] for line in after.out.splitlines()] == [4, 5]

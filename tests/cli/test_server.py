@@ -14,7 +14,7 @@ from webhook.errors import ConfigError, NotAuthenticated, Unavailable, WebhookEr
 
 def test_what_it_answers_is_read_as_json() -> None:
     with stub(http(b'{"items": []}')) as server:
-        assert Server(url=f"{server.url}/").get("/api/v1/runs", rule="a b", limit="5") == {"items": []}
+        assert Server(url=f"{server.url}/").get("/api/v1/runs", ("rule", "a b"), ("limit", "5")) == {"items": []}
     assert server.asked[0].startswith(b"GET /api/v1/runs?rule=a+b&limit=5 HTTP/1.1\r\n")
 
 

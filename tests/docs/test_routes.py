@@ -11,7 +11,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 from tests.docs.pages import page, row_names, rows, sections
-from webhook.edge.ledger import LISTINGS
+from webhook.core.search import COMMON, NAMES
 from webhook.web.answers import STATUS
 from webhook.web.app import make_app
 
@@ -52,8 +52,9 @@ def test_every_status_is_explained(status: int) -> None:
     assert str(status) in found, f"docs/http.md, 'What a status means', misses\n| {status} | here | Alertmanager |"
 
 
-@pytest.mark.parametrize("listing", LISTINGS)
+@pytest.mark.parametrize("listing", NAMES)
 def test_every_filter_of_a_listing_is_named(listing: str) -> None:
     found = {cells[0].strip("`"): cells[1] for cells in rows(sections(PAGE)["Listings"])}
-    missing = [name for name in LISTINGS[listing].filters if f"`{name}`" not in found.get(listing, "")]
+    missing = [name for name in NAMES[listing] if f"`{name}`" not in found.get(listing, "")]
+    missing += [name for name in COMMON if name not in found]
     assert not missing, f"docs/http.md, 'Listings', row `{listing}`, misses the filters {', '.join(missing)}"

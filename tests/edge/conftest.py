@@ -9,7 +9,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,33 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlLedger
     with shared.begin() as connection:
         connection.execute(text("TRUNCATE " + ", ".join(table.name for table in metadata.sorted_tables)))
     yield SqlLedger(engine=shared)
+
+
+NewLedger = Callable[[], AbstractContextManager[SqlLedger]]
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with every table and no row."""
+    file = tmp_path_factory.mktemp("migrated") / "alertmend.db"
+    engine = open_engine(f"sqlite:///{file}")
+    migrate(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture
+def new_ledger(migrated_file: Path, tmp_path: Path) -> NewLedger:
+    """Makes empty ledgers, quickly: for tests that need many."""
+
+    @contextmanager
+    def make() -> Iterator[SqlLedger]:
+        file = shutil.copy(migrated_file, tmp_path / f"{next(_names)}.db")
+        engine = open_engine(f"sqlite:///{file}")
+        yield SqlLedger(engine=engine)
+        engine.dispose()
+
+    return make
 
 
 def _start_postgres(folder: Path) -> subprocess.Popen[bytes]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,11 +21,13 @@ from hypothesis import strategies as st
 from tests.web.conftest import Client
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.incident import Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState
+from webhook.core.line import read_line
 from webhook.core.transcript import Passage
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import Role, WebConfig
 from webhook.ports import Batch, IncidentRecord
+from webhook.web import export
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -199,10 +204,17 @@ def test_a_changed_entry_is_named(client_over: Any, ledger: SqlLedger, tmp_path:
     assert (found["ok"], found["first_bad"]["seq"]) == (False, 7)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "runs/facets", "audit.csv", "incidents.jsonl"])
 @pytest.mark.parametrize(
     "query",
     [
+        "label=job",
+        "label=%3Dx",
+        "q=a&q=b",
+        "cursor=x",
+        "cursor=-1",
+        "cursor=" + "9" * 30,
+        "q=" + "word+" * 100,
         "limit=0",
         "limit=1001",
         "limit=-1",
@@ -231,6 +243,91 @@ def test_what_cannot_be_asked_is_a_400_with_words(client: Client, kind: str, que
 
 def test_a_filter_that_is_not_known_is_answered_with_those_that_are(client: Client) -> None:
     assert "known: rule, target, state" in client.get("/api/v1/runs?tagret=web1").json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "numbers"),
+    [
+        ("runs?q=even+web1", [10, 4]),
+        ("runs?q=print", []),
+        ("runs?q=play&outcome=failed&target=web0", [9, 3]),
+        ('runs?q="restart+yml"&target=web0&rule=even', [6, 0]),
+        ("runs?playbook=restart.yml&limit=2", [11, 10]),
+        ("incidents?decision=run&state=open&target=web0", [6, 0]),
+        ("incidents?resolved_by=itself&target=web0", [9, 3]),
+        ("incidents?q=guard+passes&limit=1", [11]),
+    ],
+)
+def test_words_and_what_was_decided_are_found(client: Client, path: str, numbers: list[int]) -> None:
+    kind = path.partition("?")[0].rstrip("s")
+    assert [item["id"] for item in listed(client, path)["items"]] == [f"{kind}{number}" for number in numbers]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Counted and streamed
+
+
+def test_facets_count_what_the_filters_leave(client: Client) -> None:
+    found = client.get("/api/v1/runs/facets?rule=even").json()
+    assert (found["counted"], found["complete"]) == (6, True)
+    assert found["facets"]["outcome"] == [{"value": "fixed", "count": 6}]
+    assert {row["value"]: row["count"] for row in found["facets"]["target"]} == {"web0": 2, "web1": 2, "web2": 2}
+    assert client.get("/api/v1/runs/facets?rule=even&limit=3").status_code == 400
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lines_are_what_the_pages_show(client: Client, kind: str) -> None:
+    answer = client.get(f"/api/v1/{kind}.jsonl?target=web1")
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert f'filename="{kind}.jsonl"' in answer.headers["content-disposition"]
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert lines == listed(client, f"{kind}?target=web1&limit=1000")["items"] and lines
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_csv_has_a_head_and_a_row_for_each(client: Client, kind: str) -> None:
+    answer = client.get(f"/api/v1/{kind}.csv?target=web1&limit=2")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    head, *rows = list(csv.reader(io.StringIO(answer.text)))
+    shown = listed(client, f"{kind}?target=web1&limit=2")["items"]
+    assert len(rows) == 2 and {len(row) for row in rows} == {len(head)}
+    for row, item in zip(rows, shown, strict=True):
+        found = dict(zip(head, row, strict=True))
+        assert found[key(kind)] == str(item[key(kind)]) and found["target"] == "web1"
+
+
+def test_nothing_in_csv_is_run_by_a_spreadsheet(client_over: Any, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'alertmend.db'}"
+    engine = open_engine(url)
+    migrate(engine)
+    event = AuditEvent(at=NOON, event=Event.DECISION, target='=cmd|"/c calc"!A1', rule="@sum", actor="-1+1")
+    SqlLedger(engine=engine).append(Batch(id="b", at=NOON, events=(event,)))
+    engine.dispose()
+    [row] = list(csv.DictReader(io.StringIO(client_over(url).get("/api/v1/audit.csv").text)))
+    assert (row["target"], row["rule"], row["actor"]) == ('\'=cmd|"/c calc"!A1', "'@sum", "'-1+1")
+    assert (row["outcome"], row["body"]) == ("", "{}")
+
+
+def test_many_portions_are_streamed_without_gap_and_repeat(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "PORTION", 5)
+    for path in ("audit.jsonl", "audit/export"):
+        lines = [json.loads(line) for line in client.get(f"/api/v1/{path}").text.splitlines()]
+        assert sorted(line["seq"] for line in lines) == list(range(1, MANY + 1))
+    assert len(client.get("/api/v1/audit.jsonl?limit=7").text.splitlines()) == 7
+    before = client.get("/api/v1/audit.jsonl?cursor=8").text.splitlines()
+    assert [json.loads(line)["seq"] for line in before] == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_the_log_is_exported_oldest_first_as_it_was_sealed(client: Client, ledger: SqlLedger) -> None:
+    lines = client.get("/api/v1/audit/export").content.splitlines()
+    assert [read_line(line) for line in lines] == list(ledger.entries())
+    after = client.get("/api/v1/audit/export?after=3&limit=2").content.splitlines()
+    assert [read_line(line).seq for line in after] == [4, 5]
+
+
+@pytest.mark.parametrize("query", ["rule=even", "after=x", "after=-1", "limit=²", "after=" + "9" * 30, "limit="])
+def test_an_export_with_filters_is_refused(client: Client, query: str) -> None:
+    assert client.get(f"/api/v1/audit/export?{query}").status_code == 400
 
 
 HOSTILE = [
@@ -287,6 +384,8 @@ def test_nothing_that_is_asked_breaks_it(client: Client, kind: str, query: dict[
 
 PATHS = [
     *KINDS,
+    *(f"{kind}{rest}" for kind in KINDS for rest in (".csv", ".jsonl", "/facets")),
+    "audit/export",
     *(f"{kind}/1" for kind in KINDS),
     "runs/run4/output.txt",
     "runs/run4/events",
@@ -317,7 +416,8 @@ def test_it_rejects_post(client: Client, path: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_database_that_is_away_is_a_503_that_names_it(client_over: Any, tmp_path: Path, kind: str) -> None:
     client = client_over(f"sqlite:///{tmp_path / 'nowhere' / 'alertmend.db'}")
-    for path in (f"/api/v1/{kind}", f"/api/v1/{kind}/1", "/api/v1/audit/verify"):
+    streams = [f"/api/v1/{kind}{rest}" for rest in (".csv", ".jsonl", "/facets")]
+    for path in (f"/api/v1/{kind}", f"/api/v1/{kind}/1", "/api/v1/audit/verify", "/api/v1/audit/export", *streams):
         answer = client.get(path)
         assert answer.status_code == 503
         assert "the audit database" in answer.json()["error"]

@@ -20,7 +20,7 @@ VERBS = {
     "check": ("webhook.cli.check", "check"),
     "explain": ("webhook.cli.explain", "explain"),
     "config": ("webhook.cli.wire", "config"),
-    "audit": ("webhook.cli.record", "audit"),
+    "audit": ("webhook.cli.audit", "audit"),
     "incidents": ("webhook.cli.people", "incidents"),
     "runs": ("webhook.cli.people", "runs"),
     "rules": ("webhook.cli.people", "rules"),

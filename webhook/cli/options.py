@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from webhook.text import csv_lines
 
 Decorator = Callable[[Any], Any]
 
@@ -49,13 +49,7 @@ def write_rows(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], out
         click.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
         return
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    click.echo(_csv([columns, *cells]) if output == "csv" else _table([columns, *cells]), nl=False)
-
-
-def _csv(lines: Sequence[Sequence[str]]) -> str:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerows([[_harmless(cell) for cell in line] for line in lines])
-    return written.getvalue()
+    click.echo(csv_lines([columns, *cells]) if output == "csv" else _table([columns, *cells]), nl=False)
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
@@ -68,8 +62,3 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _harmless(cell: str) -> str:
-    # A spreadsheet runs what begins like a formula.
-    return f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") or (cell[:1] == "-" and len(cell) > 1) else cell

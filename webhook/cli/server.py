@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +30,15 @@ class Server:
     url: str
     http_config_file: Path | None = None
 
-    def get(self, path: str, **query: str) -> Any:
-        """What it answers, from JSON.
+    def get(self, path: str, *query: tuple[str, str]) -> Any:
+        """What it answers, from JSON; names and values go into the query.
 
         Raises:
             Unavailable: it does not answer.
             NotAuthenticated: credentials are missing or wrong.
             WebhookError: it refuses, in its own words.
         """
-        return _parsed(self._answer(self._request("GET", f"{path}?{urlencode(query)}" if query else path)))
+        return _parsed(self._answer(self._request("GET", _path(path, query))))
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
         """As `get`, for what is sent as JSON."""
@@ -48,9 +48,9 @@ class Server:
         """As `post`, for what is to be gone."""
         return _parsed(self._answer(self._request("DELETE", path, body=body)))
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, *query: tuple[str, str]) -> str:
         """As `get`, for what is no JSON."""
-        return self._answer(self._request("GET", path)).body.decode("utf-8", "replace")
+        return self._answer(self._request("GET", _path(path, query))).body.decode("utf-8", "replace")
 
     @contextmanager
     def lines(self, path: str, headers: Mapping[str, str], *, silence_seconds: float) -> Iterator[Iterator[str]]:
@@ -105,6 +105,10 @@ class Server:
     @property
     def _name(self) -> str:
         return f"alertmend at {self.url}"
+
+
+def _path(path: str, query: Sequence[tuple[str, str]]) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _http_config(file: Path | None) -> HttpConfig:

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from webhook.edge.ledger.rebuild import catch_up
 from webhook.errors import Unavailable, WebhookError
 
 _MIGRATION_LOCK = 0x6D656E64
@@ -40,6 +41,7 @@ def migrate(engine: Engine) -> None:
                 raise SchemaTooNew
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
+            catch_up(connection)
     except SQLAlchemyError as error:
         words = str(getattr(error, "orig", None) or error).splitlines()[0]
         where = f" ({engine.url.database})" if engine.dialect.name == "sqlite" else ""

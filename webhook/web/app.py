@@ -14,8 +14,9 @@ from webhook.errors import WebhookError
 from webhook.people import People
 from webhook.ports import Follower
 from webhook.web.answers import error_answer
-from webhook.web.api import Listed, One, Verified
+from webhook.web.api import Counted, Listed, One, Verified
 from webhook.web.auth import Authenticator
+from webhook.web.export import Exported, Streamed
 from webhook.web.health import Ready, alive
 from webhook.web.live import Events, Output, RunAccount, Shown
 from webhook.web.people import Pauses, Resume, Said, TakeOver
@@ -25,6 +26,8 @@ from webhook.web.rules import Alerts, Rules
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
     from webhook.wiring import Desk
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 RECEIVER_PATH = "/api/v1/alertmanager"
 
@@ -44,6 +47,11 @@ def make_app(
     account = RunAccount(ledger=ledger, follower=follower, is_ending=is_ending)
     ready = _endpoint(Ready(ping=ping))
     receiver = _endpoint(Receiver(authenticator=authenticator, put=put, max_body_bytes=max_body_bytes))
+    ones: dict[str, Endpoint] = {
+        kind: One(kind=kind, ledger=ledger, authenticator=authenticator) for kind in ("incidents", "audit")
+    }
+    # A run that goes has more to say than its record.
+    ones["runs"] = Shown(authenticator=authenticator, account=account)
     app = Starlette(
         routes=[
             # Both spellings are served: a redirect would turn Alertmanager's POST into a GET and lose it.
@@ -52,12 +60,11 @@ def make_app(
             *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
             *(Route(path, ready) for path in ("/readyz", "/-/ready", "/startupz")),
             Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
+            Route("/api/v1/audit/export", _endpoint(Exported(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/runs/{id}/events", _endpoint(Events(authenticator=authenticator, account=account))),
             Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(authenticator=authenticator, account=account))),
-            # Before the one of all kinds: a run that goes has more to say than its record.
-            Route("/api/v1/runs/{id}", _endpoint(Shown(authenticator=authenticator, account=account))),
             *_people(desk, authenticator),
-            *(route for kind in _KINDS for route in _listing(kind, ledger, authenticator)),
+            *(route for kind, one in ones.items() for route in _listing(kind, one, ledger, authenticator)),
         ],
         exception_handlers={WebhookError: error_answer, 404: _no_route, 405: _no_method},
     )
@@ -65,10 +72,16 @@ def make_app(
     return app
 
 
-def _listing(kind: str, ledger: SqlLedger, authenticator: Authenticator) -> list[Route]:
-    listed = Listed(kind=kind, ledger=ledger, authenticator=authenticator)
-    one = One(kind=kind, ledger=ledger, authenticator=authenticator)
-    return [Route(f"/api/v1/{kind}", _endpoint(listed)), Route(f"/api/v1/{kind}/{{id}}", _endpoint(one))]
+def _listing(kind: str, one: Endpoint, ledger: SqlLedger, authenticator: Authenticator) -> list[Route]:
+    shared: dict[str, Any] = {"kind": kind, "ledger": ledger, "authenticator": authenticator}
+    answers: dict[str, Endpoint] = {
+        "": Listed(**shared),
+        ".csv": Streamed(format="csv", **shared),
+        ".jsonl": Streamed(format="jsonl", **shared),
+        "/facets": Counted(**shared),
+        "/{id}": one,
+    }
+    return [Route(f"/api/v1/{kind}{rest}", _endpoint(answer)) for rest, answer in answers.items()]
 
 
 def _people(desk: Callable[[], Desk], authenticator: Authenticator) -> list[Route]:
@@ -92,10 +105,7 @@ def _people(desk: Callable[[], Desk], authenticator: Authenticator) -> list[Rout
     ]
 
 
-_KINDS = ("incidents", "runs", "audit")
-
-
-def _endpoint(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(answer: Endpoint) -> Endpoint:
     # Starlette takes an object that can be called for a whole ASGI application; a function it takes for an endpoint.
     async def endpoint(request: Request) -> Response:
         return await answer(request)

@@ -1,0 +1,94 @@
+"""The database itself: opened, asked, written to by one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from webhook.errors import Unavailable
+
+#: Any number; the same in every process that appends to one PostgreSQL.
+_APPEND_LOCK = 0x616D656E64
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on a database by SQLAlchemy URL; `postgresql://` is spoken through psycopg.
+
+    SQLite is opened with a write-ahead log and full synchronisation: what was appended survives a power cut.
+    """
+    if url.startswith(("postgres://", "postgresql://")):
+        url = "postgresql+psycopg://" + url.partition("://")[2]
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    engine = create_engine(url, connect_args={"timeout": 10})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        # SQLAlchemy's "begin" below starts transactions; the driver must not do so on its own.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("alertmend_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection to ask; an error of the database is `Unavailable`."""
+    with answering(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction of the one process that writes at this moment; an error of the database is `Unavailable`."""
+    with (
+        answering(),
+        engine.connect().execution_options(alertmend_writes=True) as connection,
+        connection.begin(),
+    ):
+        if is_postgresql(connection):
+            # One appender at a time, or two entries would follow the same one.
+            connection.execute(select(func.pg_advisory_xact_lock(_APPEND_LOCK)))
+        yield connection
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """An error of the database is `Unavailable`, with its first line of words."""
+    try:
+        yield
+    except (DBAPIError, SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise Unavailable("the audit database", str(cause).splitlines()[0]) from error
+
+
+def is_postgresql(connection: Connection) -> bool:
+    """Whether it is PostgreSQL; otherwise it is SQLite."""
+    return connection.dialect.name == "postgresql"
+
+
+def upserting(connection: Connection, table: Table) -> Any:
+    """An INSERT into `table` that this database's ON CONFLICT clause can be added to."""
+    return (postgresql if is_postgresql(connection) else sqlite).insert(table)
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()) -> None:
+    """Insert or replace; a column in `keep` stays as it was."""
+    if not rows:
+        return
+    statement = upserting(connection, table)
+    keys = [column.name for column in table.primary_key]
+    new = {
+        column.name: statement.excluded[column.name] for column in table.columns if column.name not in (*keys, *keep)
+    }
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new), rows)
