@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from webhook.core.incident import ResolvedBy
 from webhook.edge.ledger.schema import incidents, runs
@@ -24,11 +24,13 @@ def count_outcomes(connection: Connection, *, rule: str | None) -> Mapping[str, 
     )
     if rule is not None:
         by_runs, by_incidents = by_runs.where(runs.c.rule == rule), by_incidents.where(incidents.c.rule == rule)
-    grouped = (
-        by_runs.group_by(runs.c.rule, runs.c.target, runs.c.outcome),
-        by_incidents.group_by(incidents.c.rule, incidents.c.target, incidents.c.resolved_by),
-    )
-    return summarized(*(connection.execute(query).mappings().all() for query in grouped))
+    by_runs = by_runs.group_by(runs.c.rule, runs.c.target, runs.c.outcome)
+    by_incidents = by_incidents.group_by(incidents.c.rule, incidents.c.target, incidents.c.resolved_by)
+    return summarized(_rows(connection, by_runs), _rows(connection, by_incidents))
+
+
+def _rows(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def summarized(
