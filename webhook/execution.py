@@ -137,8 +137,10 @@ class Execution:
 
         started: list[Run | None] = []
         keys = Keys(runs=frozenset([id])) | _counted_keys(run, alerts, moment)
-        self.change.make(keys, write, id=f"run:{id}:{'rollback' if run.ending else 'started'}", at=moment.now)
-        return started[-1] if started else None
+        phase = "rollback" if run.ending else "started"
+        made = self.change.make(keys, write, id=f"run:{id}:{phase}", at=moment.now)
+        # What was drafted and then not committed, because someone else was faster, was not started.
+        return started[-1] if made else None
 
     def _alerts(self, run: Run) -> tuple[Alert, ...]:
         """The alerts behind the run that still fire."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -206,6 +207,23 @@ def test_a_rule_that_is_gone_cancels_what_is_queued() -> None:
     scene.rules = ()
     scene.work()
     assert outcomes(scene) == [Outcome.CANCELLED]
+
+
+def test_a_doorbell_that_two_workers_hear_at_once_starts_the_run_once() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+    commit = scene.store.commit
+
+    def overtaken(draft: Any, **more: Any) -> bool:
+        # Someone else has heard it too, and is faster by a hair
+        scene.store.commit = commit  # type: ignore[method-assign]
+        assert scene.worker("worker-2").execute(doorbell.about) is Outcome.UNPROVED
+        return commit(draft, **more)
+
+    scene.store.commit = overtaken  # type: ignore[method-assign]
+    assert scene.execution.execute(doorbell.about) is None
+    assert len(scene.playbooks.jobs) == 1
 
 
 def test_a_run_whose_worker_vanished_is_lost_after_its_processes_are_gone() -> None:
