@@ -26,7 +26,7 @@ async def _post(port: int, request: bytes, until: float, latencies: list[float],
 
 
 async def _load(port: int, connections: int, seconds: float, body: bytes) -> dict[str, float]:
-    lines = ["POST /api/v1/alertmanager HTTP/1.1", "Host: x", "Content-Type: application/json"]
+    lines = ["POST /api/v1/alertmanager HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
     head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
     latencies: list[float] = []
     bad: list[str] = []

@@ -184,7 +184,7 @@ class Supervisor:
 @storage_path
 @click.option("--web.listen-address", "listen_address", default="127.0.0.1:9480", show_default=True)
 @click.option("--web.config.file", "web_config_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--web.insecure", "insecure", is_flag=True, help="Listen beyond loopback without any credentials.")
+@click.option("--web.insecure", "insecure", is_flag=True, help="Without any credentials, listen beyond loopback.")
 @click.option("--role", type=click.Choice(("all", "web", "worker")), default="all", show_default=True)
 @click.option("--shutdown.grace", "grace", default="30s", show_default=True, help="How long runs may go on at the end.")
 @click.option("--log.format", "log_format", type=click.Choice(telemetry.FORMATS), default="logfmt", show_default=True)
@@ -221,7 +221,8 @@ def serve(
             _refuse_taken(listen_address)
         wants_valkey = _prepare([*shared, *web_config])
         valkey = EmbeddedValkey(storage=storage_path) if wants_valkey else None
-        roles = _roles(role, shared, [f"--web.listen-address={listen_address}", *web_config], grace_seconds)
+        web = [f"--web.listen-address={listen_address}", *web_config, *(["--web.insecure"] if insecure else [])]
+        roles = _roles(role, shared, web, grace_seconds)
         try:
             if valkey is not None and not valkey.start():
                 log.info("adopted a Valkey that was left running", action="start")

@@ -20,6 +20,7 @@ from webhook.errors import ConfigError
 from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
+from webhook.web.local import LocalOnly
 from webhook.wiring import LateDesk, LateLedger, Site, build_follower, build_inbox, open_ledger
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
         is_ending=lambda: any(server.should_exit for server in servers),
         desk=desk,
     )
+    is_open = web_config is not None or arguments.insecure
     _reload_on_hangup(arguments.config_file, limit, desk)
     tls: dict[str, Any] = uvicorn_tls(web_config)
     host, _, port = arguments.listen_address.rpartition(":")
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            app if is_open else LocalOnly(app),
             host=host.strip("[]"),
             port=int(port),
             loop="uvloop",
@@ -99,6 +101,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--storage.path", dest="storage_path", type=Path, required=True)
     parser.add_argument("--web.listen-address", dest="listen_address", default="127.0.0.1:9480")
     parser.add_argument("--web.config.file", dest="web_config_file", type=Path)
+    parser.add_argument("--web.insecure", dest="insecure", action="store_true")
     parser.add_argument("--log.format", dest="log_format", default="logfmt")
     parser.add_argument("--log.level", dest="log_level", default="info")
     parser.add_argument("--parent", type=int, default=0)
