@@ -21,7 +21,10 @@ class Mode(StrEnum):
 
     def lower_of(self, *others: Mode) -> Mode:
         """The most careful of these modes."""
-        return min((self, *others), key=list(Mode).index)
+        return min((self, *others), key=_CARELESSNESS.__getitem__)
+
+
+_CARELESSNESS = {mode: place for place, mode in enumerate(Mode)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from webhook.core.alert import Alert
 from webhook.core.duration import format_duration
@@ -17,8 +18,9 @@ Guard = Callable[[Rule, Policy, Alert, Evidence], Check]
 RECHECK = timedelta(minutes=1)
 
 
+@lru_cache(maxsize=4096)
 def passes(guard: str, reason: str) -> Check:
-    """Nothing against it."""
+    """Nothing against it. Most guards pass most alerts in the same words."""
     return Check(guard=guard, verdict=Verdict.PASS, reason=reason)
 
 
