@@ -21,7 +21,9 @@ from webhook.core.audit import AuditEvent, Event
 from webhook.core.target import Inventory
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.ports import Batch, Envelope
-from webhook.wiring import Services, Site, build_inbox, build_worker, new_id, now, prepare
+from webhook.wiring import Services, build_inbox, build_worker, prepare
+from webhook.wiring.clock import new_id, now
+from webhook.wiring.current import Site
 
 #: More than Ansible reads in a minute, so they are put straight into the rulebook.
 INVENTORY = Inventory(hosts=frozenset(f"h{number}" for number in range(101_000)), groups={})

@@ -13,7 +13,9 @@ from typing import Any
 
 from benchmarks.site import body, free_port, wait_for, write_site
 from webhook.edge.valkey import EmbeddedValkey
-from webhook.wiring import Site, connect, prepare
+from webhook.wiring import prepare
+from webhook.wiring.connection import connect
+from webhook.wiring.current import Site
 
 ROUNDS, SECONDS = 3, 3.0
 #: Alerts in a notification -> what must be reached, as a share of the floor.

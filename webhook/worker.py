@@ -23,7 +23,9 @@ from webhook.errors import ConfigError, StateConflict, Unavailable, WebhookError
 from webhook.execution import LEASE
 from webhook.ports import Errand
 from webhook.process import end_with_parent
-from webhook.wiring import Services, Site, build_worker, now, prepare, rules_entry
+from webhook.wiring import Services, build_worker, prepare
+from webhook.wiring.clock import now
+from webhook.wiring.current import Site, rules_entry
 
 log = structlog.get_logger()
 

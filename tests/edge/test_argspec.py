@@ -10,7 +10,7 @@ import pytest
 from webhook.edge.argspec import ArgumentSpecs
 from webhook.edge.configfile import read_config
 from webhook.errors import ConfigError
-from webhook.wiring import load
+from webhook.wiring.current import load
 
 SPEC = """argument_specs:
   main:

@@ -22,7 +22,7 @@ from webhook.errors import Unavailable
 from webhook.ports import Envelope
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator
-from webhook.wiring import Desk
+from webhook.wiring.desk import Desk
 
 LIMIT_BYTES = 4096
 

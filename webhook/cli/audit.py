@@ -115,7 +115,7 @@ def _verified(entries: Iterator[tuple[AuditEntry, int]], *, length: int) -> tupl
 def _stored(config_file: Path | None, storage_path: Path | None) -> SqlLedger:
     from webhook.edge.configfile import read_config
     from webhook.edge.ledger import SqlLedger, open_engine
-    from webhook.wiring import database_url
+    from webhook.wiring.connection import database_url
 
     storage = storage_path or Path("data")
     if config_file is not None:

@@ -11,7 +11,7 @@ import click
 from webhook.cli.options import config_file
 from webhook.edge.webconfig import read_web_config
 from webhook.errors import ConfigError, Problem
-from webhook.wiring import load
+from webhook.wiring.current import load
 
 
 @click.command()

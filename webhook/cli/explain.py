@@ -19,7 +19,8 @@ from webhook.core.matcher import all_match
 from webhook.core.rule import Rule
 from webhook.core.rulebook import Match, Rulebook
 from webhook.core.state import Draft, Snapshot
-from webhook.wiring import load, now
+from webhook.wiring.clock import now
+from webhook.wiring.current import load
 
 
 @click.command()

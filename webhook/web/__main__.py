@@ -21,7 +21,10 @@ from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
 from webhook.web.local import LocalOnly
-from webhook.wiring import LateDesk, LateLedger, Site, build_follower, build_inbox, open_ledger
+from webhook.wiring import build_follower, build_inbox
+from webhook.wiring.connection import LateLedger, open_ledger
+from webhook.wiring.current import Site
+from webhook.wiring.desk import LateDesk
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger

@@ -25,7 +25,7 @@ from webhook.web.rules import Alerts, Rules
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
-    from webhook.wiring import Desk
+    from webhook.wiring.desk import Desk
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -21,7 +21,7 @@ from webhook.errors import PayloadError
 from webhook.people import People
 from webhook.web.ask import document, words
 from webhook.web.auth import Authenticator
-from webhook.wiring import now
+from webhook.wiring.clock import now
 
 #: Nobody means to switch it off for longer by one command.
 LONGEST_PAUSE = timedelta(days=31)

@@ -14,7 +14,7 @@ from webhook.edge.webconfig import Role
 from webhook.errors import AccessDenied, PayloadError
 from webhook.ports import Envelope
 from webhook.web.auth import Authenticator
-from webhook.wiring import new_id, now
+from webhook.wiring.clock import new_id, now
 
 #: A longer number is no length; what is really sent is measured all the same.
 _LENGTH = re.compile(r"[0-9]{1,18}")

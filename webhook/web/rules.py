@@ -17,10 +17,10 @@ from webhook.core.state import Keys
 from webhook.edge.webconfig import Role
 from webhook.errors import NotFound
 from webhook.web.auth import Authenticator
-from webhook.wiring import now
+from webhook.wiring.clock import now
 
 if TYPE_CHECKING:
-    from webhook.wiring import Desk
+    from webhook.wiring.desk import Desk
 
 #: At most so many alerts are shown.
 MOST_ALERTS = 1000

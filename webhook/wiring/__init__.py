@@ -1,0 +1,188 @@
+"""From a configuration to the real things: the only place that builds them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from webhook.asking import Asking
+from webhook.change import Change
+from webhook.core.alert import Notification
+from webhook.edge.configfile import Config
+from webhook.edge.webconfig import read_web_config
+from webhook.escalating import Escalating
+from webhook.execution import Execution
+from webhook.intake import Intake
+from webhook.live import Live
+from webhook.ports import Envelope
+from webhook.reconciling import Reconciling
+from webhook.upkeep import Upkeep
+from webhook.wiring.aside import Aside
+from webhook.wiring.clock import new_id, now
+from webhook.wiring.connection import connect, connect_async, message_maker, open_ledger, redis_url
+from webhook.wiring.current import Current, Site, rules_entry
+
+log = structlog.get_logger()
+
+#: Where people reach the pages, unless `external_url` says otherwise.
+DEFAULT_EXTERNAL_URL = "http://127.0.0.1:9480"
+
+
+def write_body(notification: Notification) -> str:
+    """A notification as Alertmanager would send it."""
+    from webhook.edge.payload import write
+
+    return write(notification)
+
+
+def parse(id: str, envelope: Envelope) -> Notification:
+    """What lies in the inbox, as a notification."""
+    from webhook.edge.payload import parse as parse_body
+
+    return parse_body(envelope.body, id=id, received_at=envelope.received_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a worker is made of."""
+
+    current: Current
+    app: Any
+    store: Any
+    ledger: Any
+    change: Change
+    intake: Intake
+    upkeep: Upkeep
+    execution: Execution
+    #: Compares with Alertmanager, aside from everything else.
+    reconcile: Callable[[], None]
+    owner: str
+    close: Callable[[], None] = field(default=lambda: None)
+
+
+def build_worker(site: Site) -> Services:
+    """The services of a worker; nothing is connected to yet.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    from webhook.edge.pager import WebhookPager
+    from webhook.edge.playbook.runner import AnsibleRunner
+    from webhook.edge.playbook.tree import end_leftovers
+    from webhook.edge.probe import WorldProber
+    from webhook.edge.queue import make_app, make_message
+    from webhook.edge.store import RedisStore
+
+    current = Current.of(site.config_file)
+    url = redis_url(current.config, site.storage)
+    app = make_app(url)
+    store = RedisStore(client=connect(url), message=make_message(app))
+    ledger = open_ledger(current.config, site.storage)
+    change = Change(store=store, ledger=ledger)
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    asking = Asking(alertmanagers=current.alertmanagers, now=now)
+    aside = Aside()
+    escalating = Escalating(
+        change=change,
+        rulebook=lambda: current.rulebook,
+        alertmanagers=current.alertmanagers,
+        pager=WebhookPager(),
+        external_url=lambda: current.config.external_url or DEFAULT_EXTERNAL_URL,
+        now=now,
+        new_id=new_id,
+    )
+    reconciling = Reconciling(
+        change=change,
+        rulebook=lambda: current.rulebook,
+        alertmanagers=current.alertmanagers,
+        write=write_body,
+        now=now,
+        new_id=new_id,
+    )
+    runner = AnsibleRunner(work_dir=site.storage.absolute() / "work")
+    return Services(
+        current=current,
+        app=app,
+        store=store,
+        ledger=ledger,
+        change=change,
+        intake=Intake(
+            change=change,
+            rulebook=lambda: current.rulebook,
+            parse=parse,
+            asking=asking,
+            now=now,
+            new_id=new_id,
+        ),
+        upkeep=Upkeep(
+            change=change,
+            history=ledger,
+            rulebook=lambda: current.rulebook,
+            escalate=lambda id: aside.do(f"escalation {id}", lambda: escalating.escalate(id)),
+            reconcile=lambda: aside.do("reconcile", lambda: reconciling.reconcile(patience=timedelta(0))),
+            end_leftovers=end_leftovers,
+            now=now,
+            new_id=new_id,
+        ),
+        reconcile=lambda: aside.do("reconcile", reconciling.reconcile),
+        execution=Execution(
+            change=change,
+            workshop=current.workshop,
+            prober=WorldProber(),
+            playbooks=runner,
+            live=Live(store=store),
+            asking=asking,
+            now=now,
+            new_id=new_id,
+            owner=owner,
+        ),
+        owner=owner,
+        close=runner.close,
+    )
+
+
+def build_inbox(config: Config, storage: Path) -> Any:
+    """Where the receiver puts notifications."""
+    from webhook.edge.store import RedisInbox
+
+    url = redis_url(config, storage)
+    return RedisInbox(connect_async(url), message=message_maker(url))
+
+
+def build_follower(config: Config, storage: Path) -> Any:
+    """What hears runs as they go."""
+    from webhook.edge.store import RedisFollower
+
+    # A connection pool of its own: whoever looks on never keeps a notification waiting.
+    return RedisFollower(connect_async(redis_url(config, storage)))
+
+
+def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
+    """The configuration, once all files are known to be sound and the database's schema is up to date.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        Unavailable: the database does not answer.
+    """
+    from webhook.edge.migration import migrate
+    from webhook.edge.store.trust import doubts
+
+    current = Current.of(site.config_file)
+    if web_config_file is not None:
+        read_web_config(web_config_file)
+    if current.config.redis_url is not None:
+        for words in doubts(connect(current.config.redis_url)):
+            log.warning(words, action="start")
+    site.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ledger = open_ledger(current.config, site.storage)
+    migrate(ledger.engine)
+    # Before the first decision, so that whoever reads the log in order knows the rules.
+    ledger.append(rules_entry(current, is_reload=False))
+    return current.config

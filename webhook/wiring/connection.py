@@ -1,0 +1,75 @@
+"""Connections to Redis and to the database, none of which waits for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from webhook.edge.configfile import Config
+from webhook.edge.valkey import EmbeddedValkey
+from webhook.ports import Doorbell
+
+
+def redis_url(config: Config, storage: Path) -> str:
+    """The configured Redis, or the embedded one."""
+    return config.redis_url or EmbeddedValkey(storage=storage).url
+
+
+def database_url(config: Config, storage: Path) -> str:
+    """The configured database, or SQLite in the storage path."""
+    return config.database_url or f"sqlite:///{storage.absolute() / 'alertmend.db'}"
+
+
+def connect(url: str) -> Any:
+    """A Redis client for one process and all of its threads; it does not wait for ever for anything."""
+    import redis
+
+    return redis.Redis.from_url(
+        url, socket_timeout=10, socket_connect_timeout=5, health_check_interval=15, retry=Retry(NoBackoff(), 1)
+    )
+
+
+def connect_async(url: str) -> Any:
+    """A Redis client for the receiver.
+
+    It fails early, since Alertmanager tries again: after 15 s a second one of a cluster would send everything, too.
+    """
+    import redis.asyncio
+    from redis.asyncio.retry import Retry as AsyncRetry
+
+    return redis.asyncio.Redis.from_url(
+        url, socket_timeout=3, socket_connect_timeout=2, retry=AsyncRetry(NoBackoff(), 1)
+    )
+
+
+def open_ledger(config: Config, storage: Path) -> Any:
+    """The ledger of a configuration."""
+    from webhook.edge.ledger import SqlLedger, open_engine
+
+    return SqlLedger(engine=open_engine(database_url(config, storage)))
+
+
+class LateLedger:
+    """A ledger that is opened when it is first asked something."""
+
+    def __init__(self, open: Callable[[], Any]) -> None:
+        self._open = open
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    @cached_property
+    def _ledger(self) -> Any:
+        return self._open()
+
+
+def message_maker(url: str) -> Callable[[Doorbell], tuple[str, bytes]]:
+    """A function that makes doorbells for the broker at a URL."""
+    from webhook.edge.queue import make_app, make_message
+
+    return make_message(make_app(url))

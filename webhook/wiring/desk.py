@@ -1,0 +1,72 @@
+"""What people look at and work with, in the web process."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from webhook.change import Change
+from webhook.core.incident import Pair
+from webhook.core.state import Keys, Snapshot
+from webhook.people import People
+from webhook.wiring.clock import new_id, now
+from webhook.wiring.connection import connect, message_maker, open_ledger, redis_url
+from webhook.wiring.current import Current, Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What people look at and work with."""
+
+    current: Current
+    store: Any
+    ledger: Any
+    people: People
+
+    def rule_state(self, rule: str) -> Snapshot:
+        """What is remembered of a rule."""
+        found: Snapshot = self.store.read(Keys(pairs=frozenset([Pair(rule, "")])))
+        return found
+
+
+class LateDesk:
+    """A desk that is built when someone first comes to it: a receiver that only receives does without."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._lock = threading.Lock()
+        self._desk: Desk | None = None
+
+    def __call__(self) -> Desk:
+        """The desk.
+
+        Raises:
+            ConfigError: the configuration cannot be used.
+        """
+        with self._lock:
+            if self._desk is None:
+                self._desk = build_desk(self._site)
+            return self._desk
+
+    def reload(self) -> None:
+        """Take the configuration over, if there is a desk."""
+        if self._desk is not None:
+            self._desk.current.reload()
+
+
+def build_desk(site: Site) -> Desk:
+    """What people look at and work with; nothing is connected to yet.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    from webhook.edge.store import RedisStore
+
+    current = Current.of(site.config_file)
+    url = redis_url(current.config, site.storage)
+    store = RedisStore(client=connect(url), message=message_maker(url))
+    ledger = open_ledger(current.config, site.storage)
+    change = Change(store=store, ledger=ledger)
+    people = People(change=change, rulebook=lambda: current.rulebook, now=now, new_id=new_id)
+    return Desk(current=current, store=store, ledger=ledger, people=people)
