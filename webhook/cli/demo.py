@@ -89,9 +89,9 @@ class Stage:
         return httpx.get(f"{self.url}/api/v1/{path}", params=query, timeout=10).raise_for_status().json()
 
     def decisions(self) -> list[Mapping[str, Any]]:
-        """Every decision so far, oldest first."""
+        """Every decision on an alert so far, oldest first; those that name a run were made again as it started."""
         entries = self.get("audit", event="decision", limit="100")["items"]
-        return [entry["body"]["decision"] for entry in reversed(entries)]
+        return [entry["body"]["decision"] for entry in reversed(entries) if entry["run"] is None]
 
 
 @click.command()

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -76,6 +77,11 @@ class EmbeddedValkey:
         for server in self._child:
             server.wait(START_TIMEOUT_SECONDS)
         self._child.clear()
+        folder = socket_path(self.storage).parent
+        if folder != self.storage.absolute():
+            # Not when someone has started it again by now.
+            with suppress(OSError):
+                folder.rmdir()
 
     def _launch(self, path: Path, lock: IO[bytes]) -> None:
         # The server inherits the lock and holds it for as long as it lives, however this process ends. A second one on
