@@ -109,6 +109,8 @@ class PlaybookJob:
     redact: tuple[str, ...] = ()
     #: Ansible's check mode with differences shown: nothing is changed.
     check: bool = False
+    #: Ansible may be forked from a process that has imported it.
+    warm: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,36 @@
-"""What a process asks of the operating system: to end with its parent."""
+"""What a process asks of the operating system: to end with its parent, and to be seen as what it is."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent(parent: int) -> None:
-    """Get a SIGTERM when the parent is gone, however it went; at once when it is gone already."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with_parent(parent: int, *, by: int = signal.SIGTERM) -> None:
+    """Get a signal when the parent is gone, however it went; at once when it is gone already."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), by)
+
+
+def show_as(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Have the process table show this command and environment for a process that has become another.
+
+    What does not fit in the place of the old ones is cut off.
+    """
+    # proc(5): the numbers 48 to 51, of which the third comes first here.
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:49]
+    arguments, arguments_end, variables, variables_end = map(int, fields)
+    _overwrite(arguments, arguments_end, "\0".join(argv))
+    _overwrite(variables, variables_end, "\0".join(f"{name}={value}" for name, value in environment.items()))
+    Path("/proc/self/comm").write_text(os.path.basename(argv[0])[:15])
+
+
+def _overwrite(start: int, end: int, text: str) -> None:
+    length = end - start
+    ctypes.memmove(start, text.encode()[: length - 1].ljust(length, b"\0"), length)

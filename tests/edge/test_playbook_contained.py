@@ -51,7 +51,7 @@ def said_by(site: Site, secret: str) -> list[str]:
             command, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
         except OSError:
             continue
-        if b"playbook.child" in command or str(site.folder).encode() in command + environment:
+        if b"playbook.forker" in command or str(site.folder).encode() in command + environment:
             found += [command.decode()] if secret.encode() in command + environment else []
     return found
 
@@ -161,7 +161,7 @@ def supervisors() -> list[int]:
 def ancestors(pid: int) -> list[int]:
     """Of one of ours: a process that runs our code, not Ansible's."""
     try:
-        if b"playbook.child" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"playbook.forker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
             return []
         parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:

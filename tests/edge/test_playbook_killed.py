@@ -95,13 +95,13 @@ def parent(pid: int) -> int:
 
 def server(worker: int) -> int:
     """The process that forks a worker's runs."""
-    [found] = [pid for pid in processes(lambda line: b"playbook.child" in line) if parent(pid) == worker]
+    [found] = [pid for pid in processes(lambda line: b"playbook.forker" in line) if parent(pid) == worker]
     return found
 
 
 def supervisor(worker: int) -> int:
     """The process behind the worker's one run."""
-    [found] = [pid for pid in processes(lambda line: b"playbook.child" in line) if parent(pid) == server(worker)]
+    [found] = [pid for pid in processes(lambda line: b"playbook.forker" in line) if parent(pid) == server(worker)]
     return found
 
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from pydantic import TypeAdapter
 
 from webhook.core.transcript import Passage
@@ -26,6 +27,8 @@ from webhook.edge.playbook.server import Server
 from webhook.edge.playbook.tree import MARK, end_leftovers
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult, TaskCounts
 from webhook.text import clean
+
+log = structlog.get_logger()
 
 #: How often the worker asks whether a run is cancelled.
 CANCEL_POLL_SECONDS: Final = 0.2
@@ -74,6 +77,10 @@ class AnsibleRunner:
             answer = {"end": PlaybookEnd.FAILED, "reason": f"the playbook could not be started: {error}"}
         return _result(answer)
 
+    def warm_up(self) -> None:
+        """Have Ansible imported before the first run needs it. Takes about a second."""
+        self._server.warm_up()
+
     def close(self) -> None:
         """End the server; runs that are under way end with it."""
         self._server.close()
@@ -81,9 +88,11 @@ class AnsibleRunner:
     def _perform(
         self, job: PlaybookJob, folder: Path, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
     ) -> dict[str, Any]:
-        with self._server.fork() as connection:
+        with self._server.fork(warm=job.warm) as connection:
             frame.send(connection, self._order(job, folder))
             if (answer := _wait(connection, is_cancelled, hear)) is not None:
+                if note := answer.get("note"):
+                    log.warning("Ansible was started cold", action="start", run=job.run, reason=note)
                 return answer
         # The run's process died before it could end what it had started.
         end_leftovers(job.run)
@@ -100,6 +109,7 @@ class AnsibleRunner:
             "timeout_seconds": job.timeout.total_seconds(),
             "check": job.check,
             "redact": list(job.redact),
+            "warm": job.warm,
             "environment": {**self._environment, **own},
         }
 

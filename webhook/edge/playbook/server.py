@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-#: A server that was told to end is waited for this long.
+#: For so long it may import what it needs, and fork; one that takes longer is ended.
+START_SECONDS: Final = 60.0
 END_SECONDS: Final = 10.0
 
 
@@ -25,19 +26,30 @@ class Server:
     control: socket.socket | None = None
     process: subprocess.Popen[bytes] | None = None
 
-    def fork(self) -> socket.socket:
-        """A connection to a new process that waits for its order."""
+    def fork(self, *, warm: bool) -> socket.socket:
+        """A connection to a new process that waits for its order; with Ansible imported, if it is to start warm."""
         ours, theirs = socket.socketpair()
-        with self.lock, theirs:
+        with theirs:
+            if self._ask(warm=warm, descriptors=[theirs.fileno()]):
+                return ours
+        ours.close()
+        raise OSError("the process that forks runs does not start")
+
+    def warm_up(self) -> None:
+        """Have Ansible imported before it is needed."""
+        self._ask(warm=True, descriptors=[])
+
+    def _ask(self, *, warm: bool, descriptors: Sequence[int]) -> bool:
+        """Whether it did as it was asked; once more with a new one, if it has died or gone stale."""
+        with self.lock:
             for _ in range(2):
-                try:
-                    socket.send_fds(self._started(), [b"\0"], [theirs.fileno()])
-                    return ours
-                except OSError:
-                    # It died since the last run: once more, with a new one.
-                    self._end()
-            ours.close()
-            raise OSError("the process that forks runs does not start")
+                with suppress(OSError):
+                    control = self._started()
+                    socket.send_fds(control, [b"w" if warm else b"c"], descriptors)
+                    if control.recv(1):
+                        return True
+                self._end()
+        return False
 
     def close(self) -> None:
         """End it."""
@@ -49,8 +61,9 @@ class Server:
             return self.control
         self._end()
         self.control, theirs = socket.socketpair()
+        self.control.settimeout(START_SECONDS)
         with theirs:
-            command = [sys.executable, "-m", "webhook.edge.playbook.child", str(theirs.fileno())]
+            command = [sys.executable, "-m", "webhook.edge.playbook.forker", str(theirs.fileno())]
             self.process = subprocess.Popen(
                 command,
                 env=self.environment,
@@ -64,6 +77,8 @@ class Server:
         if self.control is not None:
             self.control.close()
         if self.process is not None:
-            with suppress(subprocess.TimeoutExpired):
+            try:
                 self.process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
         self.control = self.process = None

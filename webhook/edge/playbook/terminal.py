@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -29,9 +31,13 @@ _READ: Final = 64 * 1024
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def install() -> None:
-    """Have ansible-runner use what is here, in this process."""
-    pexpect.spawn = Terminal
+#: Called with a command and its environment in the process that was forked for it.
+First = Callable[[Sequence[str], Mapping[str, str]], None]
+
+
+def install(first: First) -> None:
+    """Have ansible-runner use what is here, in this process; `first` may start the command in its own way."""
+    pexpect.spawn = partial(Terminal, first)
     runner.OutputEventFilter = Events
 
 
@@ -40,8 +46,13 @@ class Terminal(pexpect.spawn):  # type: ignore[misc]
 
     _before: StringIO
 
-    def __init__(self, *args: Any, **given: Any) -> None:
-        super().__init__(*args, maxread=_READ, **given)
+    def __init__(
+        self, first: First, command: str, arguments: list[str], *, env: Mapping[str, str], **given: Any
+    ) -> None:
+        def in_the_new_process() -> None:
+            first([command, *arguments], env)
+
+        super().__init__(command, arguments, env=env, preexec_fn=in_the_new_process, maxread=_READ, **given)
         # It is closed when the process has ended; there is nothing to wait for.
         self.ptyproc.delayafterclose = 0
 
