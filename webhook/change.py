@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from webhook.core.incident import RunState
 from webhook.core.state import Draft, Keys, Snapshot
 from webhook.core.storm import Crowd
-from webhook.errors import StateConflict
+from webhook.errors import StateConflict, WentBack
 from webhook.ports import Batch, IncidentRecord, Ledger, Store
 
 #: Someone else was faster this often in a row: give up, and let the doorbell be rung again.
@@ -47,6 +47,7 @@ class Change:
         Raises:
             Unavailable: a dependency is away. What was committed is sealed later, by upkeep.
             StateConflict: too many others write at once; nothing was changed.
+            WentBack: the store has forgotten what it had acknowledged, and this was done before.
         """
         for _ in range(PATIENCE):
             draft = self.read(keys, with_runs=with_runs)
@@ -55,8 +56,8 @@ class Change:
                 return None
             batch = _batch(draft, id=id, at=at)
             if self.store.commit(draft, batch=batch, taken=taken):
-                if batch is not None:
-                    self.seal(batch)
+                if batch is not None and not self.seal(batch):
+                    raise WentBack
                 return result
         raise StateConflict
 
@@ -71,10 +72,14 @@ class Change:
                 return Draft.of(snapshot)
             keys = wanted
 
-    def seal(self, batch: Batch) -> None:
-        """Writes a batch to the ledger, then rings for its runs. Doing it twice leaves one trace."""
-        self.ledger.append(batch)
-        self.store.confirm(batch)
+    def seal(self, batch: Batch) -> bool:
+        """Writes a batch to the ledger, then rings for its runs. Doing it twice leaves one trace.
+
+        False when the ledger has another batch of its id: nobody is called for this one.
+        """
+        is_kept = self.ledger.append(batch)
+        self.store.confirm(batch if is_kept else replace(batch, doorbells=(), plans=()))
+        return is_kept
 
 
 def _led_to(snapshot: Snapshot, *, asked: frozenset[str], with_runs: bool) -> Keys:

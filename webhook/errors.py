@@ -59,6 +59,10 @@ class StateConflict(WebhookError):
     """Someone else was faster: what was read has changed since."""
 
 
+class WentBack(StateConflict):
+    """Redis went back to an earlier time: what was done since stands in the record, and is not done again."""
+
+
 class Unavailable(WebhookError):
     """A dependency does not answer."""
 

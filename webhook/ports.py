@@ -254,8 +254,10 @@ class Follower(Protocol):
 class Ledger(Protocol):
     """Keeps the audit log."""
 
-    def append(self, batch: Batch) -> None:
+    def append(self, batch: Batch) -> bool:
         """Seals the batch in one transaction; a batch that is there already changes nothing.
+
+        False when another one, of another time, is there under its id: this one is not on the record.
 
         Raises:
             Unavailable: the database did not take it.

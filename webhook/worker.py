@@ -31,7 +31,8 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
 RING_AGAIN_SECONDS = 30.0
-LEADERSHIP = LEASE
+#: Who leads says so with every tick; one that was killed is followed within seconds.
+LEADERSHIP = timedelta(seconds=3)
 
 
 def main(argv: list[str] | None = None) -> int:

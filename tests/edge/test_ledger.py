@@ -128,6 +128,13 @@ def test_a_batch_that_is_written_twice_leaves_one_trace(ledger: SqlLedger) -> No
     assert ledger.one(LISTINGS["runs"], "r1")["state"] == "finished", "an old batch must not bring old news back"
 
 
+def test_another_batch_under_the_same_id_is_told_apart_from_the_same_one(ledger: SqlLedger) -> None:
+    assert ledger.append(batch("b1", entry(1), entry(2)))
+    assert ledger.append(batch("b1", entry(1), entry(2)))
+    assert not ledger.append(batch("b1", entry(1), entry(3)))
+    assert [found.seq for found in ledger.entries()] == [1, 2]
+
+
 def test_a_batch_without_events_still_counts_as_written(ledger: SqlLedger) -> None:
     ledger.append(batch("b1"))
     ledger.append(batch("b1", entry(1)))

@@ -85,7 +85,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.world = World(self.clock)
-        self.ids = count(1)
+        # On a ledger that was written to before, ids are new as well.
+        self.ids = count(1 + 1000 * len(self.ledger.seen))
         self.notifications: dict[str, Notification] = {}
         self.leftovers: list[str] = []
         self.change = Change(store=self.store, ledger=self.ledger)

@@ -1,6 +1,7 @@
 """One run: started once, probed before, acted, probed after, finished whatever happens."""
 
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from webhook.core.placeholder import Untrusted
 from webhook.core.probe import Probe, TcpProbe
 from webhook.core.redaction import Redaction
 from webhook.core.rule import Guards, Step
-from webhook.errors import Unavailable
+from webhook.errors import Unavailable, WentBack
 from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
 
 TWO_STEPS = (Step(playbook="restart.yml"), Step(playbook="reboot.yml"))
@@ -224,6 +225,22 @@ def test_a_doorbell_that_two_workers_hear_at_once_starts_the_run_once() -> None:
     scene.store.commit = overtaken  # type: ignore[method-assign]
     assert scene.execution.execute(doorbell.about) is None
     assert len(scene.playbooks.jobs) == 1
+
+
+def test_a_run_is_not_begun_again_when_redis_went_back_to_before_it_began() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+    before = deepcopy(scene.store)
+    scene.execution.execute(doorbell.about)
+    # A replica took over that had not heard of it yet
+    for field in fields(before):
+        setattr(scene.store, field.name, getattr(before, field.name))
+    scene.clock.advance(seconds=1)
+    with pytest.raises(WentBack):
+        scene.execution.execute(doorbell.about)
+    assert len(scene.playbooks.jobs) == 1
+    assert [event.event for event in scene.ledger.events].count(Event.RUN_STARTED) == 1
 
 
 def test_a_run_whose_worker_vanished_is_lost_after_its_processes_are_gone() -> None:

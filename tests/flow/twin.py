@@ -268,17 +268,17 @@ class MemoryLedger:
 
     entries: list[AuditEntry] = field(default_factory=list)
     events: list[AuditEvent] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, datetime] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     incidents: dict[str, Any] = field(default_factory=dict)
     transcripts: dict[str, tuple[Passage, ...]] = field(default_factory=dict)
     fails: Callable[[], None] = lambda: None
 
-    def append(self, batch: Batch) -> None:
+    def append(self, batch: Batch) -> bool:
         self.fails()
         if batch.id in self.seen:
-            return
-        self.seen.add(batch.id)
+            return not batch.events or self.seen[batch.id] == batch.events[-1].at
+        self.seen[batch.id] = batch.events[-1].at if batch.events else batch.at
         last = self.entries[-1] if self.entries else None
         plain = [replace(event, body={}) for event in batch.events]
         self.entries += seal_all(plain, seq=len(self.entries), previous_hash=last.hash if last else GENESIS)
@@ -286,6 +286,7 @@ class MemoryLedger:
         self.runs.update({run.id: run for run in batch.runs})
         self.transcripts.update(batch.transcripts)
         self.incidents.update({record.incident.id: record.incident for record in batch.incidents})
+        return True
 
     def unfinished_runs(self) -> list[Run]:
         return [run for run in self.runs.values() if run.outcome is None]

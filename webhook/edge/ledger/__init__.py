@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection, Engine, Select, func, insert, select, text
 
 from webhook.core.alert import Alert
-from webhook.core.audit import GENESIS, AuditEntry, Break, Event, first_break
+from webhook.core.audit import GENESIS, AuditEntry, Break, Event, first_break, timestamp
 from webhook.core.incident import Incident, Run, RunState
 from webhook.core.pause import Pause, pauses_of
 from webhook.core.search import Query, term
@@ -60,13 +60,18 @@ class SqlLedger:
 
     engine: Engine
 
-    def append(self, batch: Batch) -> None:
-        """Seals the batch in one transaction; a batch that is there already changes nothing."""
+    def append(self, batch: Batch) -> bool:
+        """Seals the batch in one transaction; a batch that is there already changes nothing.
+
+        False when another one, of another time, is there under its id.
+        """
         with writing(self.engine) as connection:
-            if connection.execute(select(batches.c.id).where(batches.c.id == batch.id)).first():
-                return
+            known = connection.execute(select(batches.c.last_seq).where(batches.c.id == batch.id)).first()
+            if known is not None:
+                return _is_there(connection, batch, known.last_seq)
             seq, hash = _append(connection, batch)
         log.info("sealed", action="append", batch=batch.id, seq=seq, hash=hash)
+        return True
 
     def head(self) -> tuple[int, str]:
         """The last entry's seq and hash; (0, 64 zeros) for an empty log."""
@@ -212,6 +217,12 @@ def _append(connection: Connection, batch: Batch) -> tuple[int, str]:
     index.write_incidents(connection, batch.incidents, labels)
     index.write_runs(connection, batch.runs, labels, said=said)
     return seq, previous_hash
+
+
+def _is_there(connection: Connection, batch: Batch, last_seq: int) -> bool:
+    """Whether it is this batch that ends at a seq; one without entries, or whose entries are gone, counts as it."""
+    at = connection.execute(select(audit.c.at).where(audit.c.seq == last_seq)).scalar()
+    return not batch.events or at is None or at == timestamp(batch.events[-1].at)
 
 
 def _head(connection: Connection) -> tuple[int, str]:
