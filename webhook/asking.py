@@ -29,8 +29,14 @@ class Asking:
         if found is None or not alerts:
             return {}
         answer = found.alerts(matchers=_matchers(alerts))
-        at, origins = self.now(), {alert.fingerprint: alert.origin or alert.fingerprint for alert in alerts}
-        return {fingerprint: _report(answer.alerts.get(origin), answer, at) for fingerprint, origin in origins.items()}
+        at = self.now()
+        return {alert.fingerprint: _report(_same(alert, answer), answer, at) for alert in alerts}
+
+
+def _same(alert: Alert, answer: Answer) -> KnownAlert | None:
+    # The fingerprint is the sender's word: one who made it up for labels of their own is not believed.
+    known = answer.alerts.get(alert.origin or alert.fingerprint)
+    return known if known is not None and dict(known.alert.labels) == dict(alert.labels) else None
 
 
 def _matchers(alerts: Sequence[Alert]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What Alertmanager says when it is asked: what still fires, what it keeps back, what it never delivered."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.flow.scene import Scene, alert, rule
@@ -96,6 +97,16 @@ def test_just_before_acting_it_is_asked_whether_the_alert_still_fires() -> None:
     assert scene.playbooks.jobs == []
     assert scene.decisions_at_start[0].guard == "fires"
     assert scene.runs[0].outcome is Outcome.CANCELLED
+
+
+def test_a_fingerprint_that_alertmanager_knows_for_other_labels_proves_nothing() -> None:
+    scene = scene_with()
+    assert scene.alertmanagers is not None
+    scene.alertmanagers.fires(replace(alert("web1"), labels={"alertname": "Down", "instance": "web2"}))
+    scene.delivers(alert("web1"))
+    scene.work()
+    assert scene.playbooks.jobs == []
+    assert scene.decisions_at_start[0].guard == "fires"
 
 
 def test_a_silenced_alert_is_not_acted_on_until_the_silence_ends() -> None:
