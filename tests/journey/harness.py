@@ -53,6 +53,10 @@ def lives(pid: int) -> bool:
     return False
 
 
+#: Programs that leave nothing behind when they are killed.
+OTHERS = ("prometheus", "prometheus-alertmanager", "redis-server")
+
+
 @dataclass
 class Processes:
     """Everything that a test started; ended with it."""
@@ -68,9 +72,9 @@ class Processes:
 
     def end(self) -> None:
         for process in reversed(self.running):
-            # Only alertmend has to be asked: it ends what it started. An Alertmanager would finish its retries first.
-            is_ours = isinstance(process.args, list) and process.args[0] == sys.executable
-            (process.terminate if is_ours else process.kill)()
+            # An Alertmanager that is asked to end would finish its retries first.
+            can_be_killed = isinstance(process.args, list) and process.args[0] in OTHERS
+            (process.kill if can_be_killed else process.terminate)()
         for process in reversed(self.running):
             try:
                 process.wait(45)
