@@ -15,6 +15,18 @@ class WebhookError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where something stands in a file that people write. Line and column count from 1."""
+
+    file: Path
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One mistake in a file that people write. Line and column count from 1; 0 means the whole file."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from threading import Event as Flag
+from threading import Event
+from typing import Protocol
 
 import structlog
 
@@ -48,6 +49,22 @@ class _Stopped(Exception):
     """The run is no longer ours to go on with; why is asked where it is caught."""
 
 
+class Flag(Protocol):
+    """What a worker waits on: an `Event`, in earnest."""
+
+    def set(self) -> None:
+        """The worker has to be gone."""
+        ...
+
+    def is_set(self) -> bool:
+        """Whether it has to."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it was set within that many seconds."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """Runs what was claimed. Several threads may share one."""
@@ -63,7 +80,7 @@ class Execution:
     #: Names this worker in the record.
     owner: str
     #: Set when the worker has to be gone: what runs is cancelled and recorded.
-    closing: Flag = field(default_factory=Flag)
+    closing: Flag = field(default_factory=Event)
     #: The runs whose lease this worker keeps.
     active: set[str] = field(default_factory=set)
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from webhook.asking import Asking
 from webhook.change import Change
-from webhook.core.alert import Alert, Notification
+from webhook.core.alert import Notification
 from webhook.core.audit import AuditEvent, Event
-from webhook.core.evidence import Occasion, Report, crowd_of, lock_keys, missing_locks
+from webhook.core.evidence import Occasion, Report
 from webhook.core.incident import Pair, RunState
+from webhook.core.reach import Matched, announce, claimed, reach
 from webhook.core.rulebook import Match, Rulebook
 from webhook.core.state import RECONCILE_DUE, Draft, Keys, pair_due
 from webhook.core.transition import Moment, NewId, admit, clear
 from webhook.ports import RECONCILIATION, Envelope
-
-Matched = Sequence[tuple[Alert, Match | None]]
 
 _QUOTED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -63,7 +62,7 @@ class Intake:
             return _consider(draft, moment, notification, matched, reports)
 
         clears = any(alert.is_resolved for alert, _ in matched)
-        keys = _keys(matched)
+        keys = reach(matched)
         return self.change.make(keys, write, id=f"notification:{id}", at=moment.now, taken=id, with_runs=clears) or 0
 
     def reconsider(self, pair: Pair) -> None:
@@ -75,7 +74,7 @@ class Intake:
         keys = Keys(pairs=frozenset([pair]), alerts=frozenset([held] if held else []))
         if held and rule is not None:
             state = self.change.read(keys).alerts.get(held)
-            keys |= _claimed_keys(state.alert, Match(rule=rule, target=target)) if state else Keys()
+            keys |= claimed(state.alert, Match(rule=rule, target=target)) if state else Keys()
 
         def write(draft: Draft) -> bool:
             draft.due[pair_due(pair)] = None
@@ -108,7 +107,7 @@ def _consider(
         reports=reports,
         revision=moment.rulebook.revision,
     )
-    _announce(draft, matched)
+    announce(draft, matched)
     handled = 0
     for alert, match in matched:
         if alert.is_resolved:
@@ -117,41 +116,6 @@ def _consider(
             admit(draft, moment, match.rule, alert, match.target, occasion=occasion)
             handled += 1
     return handled
-
-
-def _announce(draft: Draft, matched: Matched) -> None:
-    """All hosts of one notification are sick at once: the first is not decided on as if it were alone."""
-    for alert, match in matched:
-        crowd = None if match is None or alert.is_resolved else crowd_of(match.rule, match.target)
-        if match is None or crowd is None:
-            continue
-        host = match.target.host or ""
-        if draft.pair(Pair(match.rule.name, host)).incident is None:
-            draft.coming.setdefault(crowd, set()).add(host)
-
-
-def _keys(matched: Matched) -> Keys:
-    keys = Keys(alerts=frozenset(alert.fingerprint for alert, match in matched if match or alert.is_resolved))
-    claimed = [_claimed_keys(alert, match) for alert, match in matched if match is not None]
-    return Keys(
-        alerts=keys.alerts,
-        pairs=frozenset().union(*(found.pairs for found in claimed)),
-        locks=frozenset().union(*(found.locks for found in claimed)),
-        crowds=frozenset().union(*(found.crowds for found in claimed)),
-    )
-
-
-def _claimed_keys(alert: Alert, match: Match) -> Keys:
-    """What a run of the rule for the alert would be counted under."""
-    rule, host = match.rule, match.target.host
-    if host is None:
-        return Keys()
-    crowd = crowd_of(rule, match.target)
-    return Keys(
-        pairs=frozenset([Pair(rule.name, host)]),
-        locks=frozenset() if missing_locks(rule, alert) else frozenset(lock_keys(rule, alert, target=host)),
-        crowds=frozenset([crowd] if crowd else []),
-    )
 
 
 def _held(draft: Draft, pair: Pair) -> str | None:
@@ -183,5 +147,8 @@ def _received(notification: Notification, matched: Matched, *, sender: str, now:
             "resolved": len(matched) - len(firing),
             "truncated": notification.truncated_alerts,
             "without_rule": firing.count(None),
+            # No decision tells of these; whoever tries other rules on what was delivered needs them.
+            "unmatched": [alert for alert, match in matched if match is None and not alert.is_resolved],
+            "cleared": [alert.origin or alert.fingerprint for alert, _ in matched if alert.is_resolved],
         },
     )

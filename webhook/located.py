@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 import yaml
 
 from webhook.core.duration import DurationError, RateError, parse_duration, parse_rate
-from webhook.errors import ConfigError, Problem
+from webhook.errors import ConfigError, Place, Problem
 
 #: Longer files are not read.
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -66,6 +66,16 @@ class Node:
     def column(self) -> int:
         """Counts from 1."""
         return _counted(self.raw.start_mark)[1]
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(file=self.file, line=self.line, column=self.column)
+
+    @property
+    def is_list(self) -> bool:
+        """It is a list, be it an empty one."""
+        return isinstance(self.raw, yaml.SequenceNode)
 
     def report(self, words: str) -> None:
         """Put a problem with this value among the problems, under the name of its key."""

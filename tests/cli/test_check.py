@@ -13,8 +13,30 @@ Alertmend = Callable[..., Result]
 
 def test_a_configuration_that_can_be_used_is_a_0_and_says_what_was_found(alertmend: Alertmend, site: Path) -> None:
     found = alertmend("check", f"--config.file={site}/alertmend.yml")
-    assert (found.status, found.out) == (0, "")
+    assert found.status == 0
     assert "1 rule, 2 hosts, no problems" in found.err
+
+
+def test_what_is_hardly_meant_is_a_warning_with_its_place_and_changes_nothing_in_the_status(
+    alertmend: Alertmend, site: Path
+) -> None:
+    with (site / "rules/web.yml").open("a") as rules:
+        rules.write("  - {name: never, mode: observe, match: ['alertname=\"Down\"'], playbook: restart.yml}\n")
+    found = alertmend("check", f"--config.file={site}/alertmend.yml")
+    assert found.status == 0
+    assert [line.removeprefix(f"{site}/")[:40] for line in found.out.splitlines()] == [
+        "rules/web.yml:2:11: warning: rule 'resta",
+        "rules/web.yml:2:11: warning: rule 'resta",
+        "rules/web.yml:7:12: warning: rule 'never",
+    ]
+    assert "rule 'restart-web' before it takes every alert" in found.out
+    assert "2 rules, 2 hosts, no problems, 3 warnings" in found.err
+    rows = json.loads(alertmend("check", f"--config.file={site}/alertmend.yml", "--output=json").out)
+    assert [(row["severity"], row["line"], row["column"]) for row in rows] == [
+        ("warning", 2, 11),
+        ("warning", 2, 11),
+        ("warning", 7, 12),
+    ]
 
 
 def test_every_mistake_in_every_file_is_told_at_once_with_its_place_and_a_hint(

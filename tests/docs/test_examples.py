@@ -39,6 +39,15 @@ escalations: [{name: oncall, steps: [{alertmanager: {}}]}]
 time_intervals: [{name: freeze, time_intervals: [{weekdays: [friday]}]}]
 """
 RULE = "rules:\n  - name: example\n    match: ['alertname=\"TargetDown\"']\n    playbook: example.yml\n"
+#: What the rule tests that are shown are about.
+RULE_TESTED = """rules:
+  - name: restart-web
+    match: ['alertname="TargetDown"', 'job=~"web|api"']
+    probe: {http: {url: 'http://$target:8080/healthz'}}
+    playbook: restart_service.yml
+    vars: {service: nginx}
+    guards: {cooldown: 10m, rate_limit: 3/6h}
+"""
 SECRETS = {"redis": "redis://127.0.0.1:6379/0", "database": "postgresql://alertmend@127.0.0.1/alertmend"}
 JSON = [block.text for block in blocks("json")]
 NOTIFICATIONS = [
@@ -78,7 +87,7 @@ def test_a_decision_looks_as_it_is_shown() -> None:
     config = f"--config.file={REPOSITORY / 'example/alertmend.yml'}"
     answer = CliRunner().invoke(cli, ["explain", "alertname=ToyDown", "host=toy", config, "--output=json"])
     given = json.loads(answer.stdout)
-    assert shown.keys() == given.keys() - {"rule", "target"}
+    assert shown.keys() == given.keys() - {"rule", "target", "labels", "passed_by", "playbook"}
     assert shown["checks"][0].keys() == given["checks"][0].keys()
 
 
@@ -177,6 +186,14 @@ def _use_prometheus_rules(site: Path, text: str) -> None:
     _succeeds(site, Path("promtool"), "check", "rules", "prometheus.rules.yml")
 
 
+def _use_rule_tests(site: Path, text: str) -> None:
+    (site / "rules/web.yml").write_text(RULE_TESTED)
+    (site / "rules/example.yml").unlink()
+    (site / "rule_tests.yml").write_text(text)
+    answer = CliRunner().invoke(cli, ["test", str(site / "rule_tests.yml")])
+    assert answer.exit_code == 0, answer.output
+
+
 def _use_credentials(site: Path, text: str) -> None:
     (site / "http.yml").write_text(text)
     server = ["--server.url=http://127.0.0.1:1", f"--http.config.file={site / 'http.yml'}"]
@@ -197,6 +214,7 @@ USES = {
     r"# alertmanager\.yml": _use_alertmanager,
     r"# prometheus\.rules\.yml": _use_prometheus_rules,
     r"# http\.yml": _use_credentials,
+    r"# rule_tests\.yml": _use_rule_tests,
 }
 
 

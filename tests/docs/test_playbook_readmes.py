@@ -25,6 +25,26 @@ def blocks(readme: Path) -> tuple[Any, Any, Any]:
     return alert[0], rule, test
 
 
+def write_site(folder: Path, readme: Path) -> None:
+    """The rule and its test, with the library's playbooks."""
+    _, rule, test = blocks(readme)
+    hosts = {expected["target"] for case in test["tests"] for expected in case["expect"] if "target" in expected}
+    config = {"inventory": "inventory.yml", "playbooks": str(PLAYBOOKS), "rule_files": ["rule.yml"]}
+    files = {
+        "inventory.yml": {"all": {"hosts": {name: {} for name in hosts}}},
+        "rule.yml": rule,
+        "alertmend.yml": config,
+        "rule_tests.yml": {**test, "playbooks": str(PLAYBOOKS)},
+    }
+    for name, content in files.items():
+        (folder / name).write_text(yaml.safe_dump(content))
+
+
+def alertmend(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "webhook.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_its_alert_is_the_one_in_the_pack_that_it_names(readme: Path) -> None:
     alert, _, _ = blocks(readme)
     named = re.search(r"The alert, in \[alerts/(\w+\.yml)\]", readme.read_text())
@@ -35,29 +55,21 @@ def test_its_alert_is_the_one_in_the_pack_that_it_names(readme: Path) -> None:
 
 
 def test_its_rule_is_one_that_alertmend_takes(readme: Path, tmp_path: Path) -> None:
-    alert, rule, test = blocks(readme)
-    hosts = {expected["target"] for case in test["tests"] for expected in case["expect"] if "target" in expected}
-    files = {
-        "inventory.yml": {"all": {"hosts": {name: {} for name in hosts}}},
-        "rule.yml": rule,
-        "alertmend.yml": {
-            "inventory": "inventory.yml",
-            "playbooks": str(PLAYBOOKS),
-            "rule_files": ["rule.yml"],
-        },
-    }
-    for name, content in files.items():
-        (tmp_path / name).write_text(yaml.safe_dump(content))
+    alert, rule, _ = blocks(readme)
+    write_site(tmp_path, readme)
 
-    told = subprocess.run(
-        [sys.executable, "-m", "webhook.cli", "check", f"--config.file={tmp_path / 'alertmend.yml'}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    told = alertmend("check", f"--config.file={tmp_path / 'alertmend.yml'}")
 
     assert told.returncode == 0, told.stdout + told.stderr
     assert any(alert["alert"] in matcher for matcher in rule["rules"][0]["match"])
+
+
+def test_its_rule_test_passes(readme: Path, tmp_path: Path) -> None:
+    write_site(tmp_path, readme)
+
+    told = alertmend("test", str(tmp_path / "rule_tests.yml"))
+
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 def test_its_rule_test_names_the_rule_and_its_playbooks(readme: Path) -> None:

@@ -19,6 +19,7 @@ from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import WebConfig
 from webhook.errors import Unavailable
+from webhook.explaining import Explaining
 from webhook.ports import Envelope
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator
@@ -74,7 +75,14 @@ class Files:
 def desk_of(scene: Scene, ledger: SqlLedger) -> Desk:
     """What people look at and work with, in memory."""
     current = Files(rulebook=scene.rulebook())
-    return Desk(current=current, store=scene.store, ledger=ledger, people=scene.people)  # type: ignore[arg-type]
+    explaining = Explaining(read=scene.change.read, rulebook=scene.rulebook, now=scene.clock)
+    return Desk(
+        current=current,  # type: ignore[arg-type]
+        store=scene.store,
+        ledger=ledger,
+        people=scene.people,
+        explaining=explaining,
+    )
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ VERBS = {
     "demo": ("webhook.cli.demo", "demo"),
     "init": ("webhook.cli.starter", "init"),
     "check": ("webhook.cli.check", "check"),
+    "test": ("webhook.cli.rehearse", "test"),
+    "replay": ("webhook.cli.replay", "replay"),
     "explain": ("webhook.cli.explain", "explain"),
     "config": ("webhook.cli.wire", "config"),
     "audit": ("webhook.cli.audit", "audit"),

@@ -15,7 +15,7 @@ from webhook.cli.record import list_verb, show_verb
 from webhook.cli.server import Server
 from webhook.core.audit import GENESIS, AuditEntry, Break, first_break
 from webhook.core.line import read_line, write_line
-from webhook.errors import AuditBroken, Unavailable
+from webhook.errors import AuditBroken
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
@@ -113,17 +113,7 @@ def _verified(entries: Iterator[tuple[AuditEntry, int]], *, length: int) -> tupl
 
 
 def _stored(config_file: Path | None, storage_path: Path | None) -> SqlLedger:
-    from webhook.edge.configfile import read_config
-    from webhook.edge.ledger import SqlLedger, open_engine
-    from webhook.wiring.connection import database_url
+    from webhook.wiring.connection import open_record
 
-    storage = storage_path or Path("data")
-    if config_file is not None:
-        url = database_url(read_config(config_file), storage)
-    else:
-        url = f"sqlite:///{storage.absolute() / 'alertmend.db'}"
-    file = url.removeprefix("sqlite:///")
-    # Asked for it, SQLite would make an empty one, in which every chain holds.
-    if file != url and not Path(file).exists():
-        raise Unavailable("the audit database", f"there is none at {file}")
-    return SqlLedger(engine=open_engine(url))
+    found: SqlLedger = open_record(config_file, storage_path or Path("data"))
+    return found

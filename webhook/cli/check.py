@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from webhook.cli.options import config_file
+from webhook.core.advice import Advice, advise
 from webhook.edge.webconfig import read_web_config
-from webhook.errors import ConfigError, Problem
+from webhook.errors import ConfigError, Place, Problem
 from webhook.wiring.current import load
 
 
@@ -22,37 +24,59 @@ from webhook.wiring.current import load
 @click.option("--output", type=click.Choice(("table", "json")), default="table", show_default=True)
 @click.pass_context
 def check(context: click.Context, config_file: Path, web_config_file: Path | None, output: str) -> None:
-    """Say what is wrong in the configuration, as file:line:column, all of it at once.
+    """Say what is wrong in the configuration, as file:line:column, all of it at once, and what is hardly meant.
 
-    Exit status 0: it can be used. 2: it cannot.
+    Exit status 0: it can be used, whatever the warnings. 2: it cannot.
     """
-    problems, words = _look(config_file, web_config_file)
+    found = _look(config_file, web_config_file)
     if output == "json":
-        rows = [{"file": str(p.file), "line": p.line, "column": p.column, "words": p.words} for p in problems]
-        click.echo(json.dumps(rows, indent=2))
-    for problem in problems if output == "table" else ():
+        click.echo(json.dumps([*_rows(found.problems, "problem"), *_rows(found.warnings, "warning")], indent=2))
+    for problem in found.problems if output == "table" else ():
         click.echo(str(problem))
-    click.echo(words, err=True)
-    context.exit(2 if problems else 0)
+    for warning in found.warnings if output == "table" else ():
+        click.echo(str(replace(warning, words=f"warning: {warning.words}")))
+    click.echo(found.words, err=True)
+    context.exit(2 if found.problems else 0)
 
 
-def _look(config_file: Path, web_config_file: Path | None) -> tuple[tuple[Problem, ...], str]:
-    problems, words = _look_at_rules(config_file)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    words: str = ""
+
+
+def _look(config_file: Path, web_config_file: Path | None) -> _Found:
+    found = _look_at_rules(config_file)
+    problems = found.problems
     try:
         if web_config_file is not None:
             read_web_config(web_config_file)
     except ConfigError as error:
         problems += error.problems
-    return problems, _count(problems, "problem") if problems else words
+    return replace(found, problems=problems, words=_count(problems, "problem")) if problems else found
 
 
-def _look_at_rules(config_file: Path) -> tuple[tuple[Problem, ...], str]:
+def _look_at_rules(config_file: Path) -> _Found:
     try:
-        _, rulebook = load(config_file)
+        config, rulebook = load(config_file)
     except ConfigError as error:
-        return error.problems, ""
-    found = f"{_count(rulebook.rules, 'rule')}, {_count(rulebook.inventory.hosts, 'host')}"
-    return (), f"{config_file}: {found}, no problems"
+        return _Found(problems=error.problems)
+    advice = advise(rulebook, has_alertmanagers=bool(config.alertmanagers))
+    warnings = tuple(_located(one, config.places[one.rule]) for one in advice)
+    counts = f"{_count(rulebook.rules, 'rule')}, {_count(rulebook.inventory.hosts, 'host')}"
+    words = f"{config_file}: {counts}, no problems" + (f", {_count(warnings, 'warning')}" if warnings else "")
+    return _Found(warnings=warnings, words=words)
+
+
+def _located(advice: Advice, place: Place) -> Problem:
+    return Problem(file=place.file, line=place.line, column=place.column, words=f"rule {advice.rule!r}: {advice.words}")
+
+
+def _rows(found: Iterable[Problem], severity: str) -> list[dict[str, object]]:
+    return [
+        {"severity": severity, "file": str(p.file), "line": p.line, "column": p.column, "words": p.words} for p in found
+    ]
 
 
 def _count(things: Sized, name: str) -> str:

@@ -1,95 +1,127 @@
-"""`alertmend explain`: which rule takes an alert, and what each guard says."""
+"""`alertmend explain`: which rule takes an alert, and what each guard says; or the same of a decision on the record."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import click
-from pydantic_core import to_jsonable_python
 
-from webhook.cli.options import config_file
-from webhook.core.alert import Alert, AlertStatus
-from webhook.core.decision import decide
-from webhook.core.evidence import Occasion, gather
-from webhook.core.incident import Decision
-from webhook.core.matcher import all_match
-from webhook.core.rule import Rule
-from webhook.core.rulebook import Match, Rulebook
+from webhook.cli.options import config_file, http_config_file, storage_path
+from webhook.cli.recollect import recollect_entry, told_labels
+from webhook.cli.server import Server
+from webhook.core.alert import Alert, AlertStatus, fingerprint_of
 from webhook.core.state import Draft, Snapshot
+from webhook.errors import PayloadError
+from webhook.explaining import Explaining, shown
+from webhook.ports import Envelope
+from webhook.text import one_line
+from webhook.wiring import parse
 from webhook.wiring.clock import now
 from webhook.wiring.current import load
 
+Answers = Sequence[Mapping[str, Any]]
+
+_LABELS_LIMIT: Final = 300
+
 
 @click.command()
-@click.argument("labels", nargs=-1, required=True, metavar="LABEL=VALUE…")
+@click.argument("labels", nargs=-1, metavar="LABEL=VALUE…")
+@click.option("--payload", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A notification's body.")
+@click.option("--entry", type=click.IntRange(min=1), metavar="SEQ", help="A decision of the audit log.")
 @config_file
+@storage_path
+@click.option("--server.url", "server_url", help="Ask this alertmend, about its live state or for its record.")
+@http_config_file
 @click.option("--output", type=click.Choice(("table", "json")), default="table", show_default=True)
 @click.pass_context
-def explain(context: click.Context, labels: Sequence[str], config_file: Path, output: str) -> None:
-    """Say what would be decided for an alert with these labels, were it the first one ever. Nothing is done.
+def explain(
+    context: click.Context,
+    labels: Sequence[str],
+    payload: Path | None,
+    entry: int | None,
+    config_file: Path,
+    storage_path: Path,
+    server_url: str | None,
+    http_config_file: Path | None,
+    output: str,
+) -> None:
+    """Say what would be decided for an alert with these labels, or for the alerts of a notification. Nothing is done.
 
-    Exit status 0: it would run. 1: it would not.
+    With --server.url it is decided from what that alertmend remembers, without as if nothing had ever happened. With
+    --entry it is said of a decision on the record whether it is made again from what the record says.
+
+    Exit status 0: every alert would be acted on; the decision is made again. 1: not so.
     """
-    alert = _alert(labels)
-    _, rulebook = load(config_file)
-    match = rulebook.match(alert)
-    decision = _decide(rulebook, match, alert) if match else None
+    if bool(labels) + (payload is not None) + (entry is not None) != 1:
+        raise click.UsageError("give labels (LABEL=VALUE…), or --payload FILE, or --entry SEQ")
+    server = Server(url=server_url, http_config_file=http_config_file) if server_url else None
+    if entry is not None:
+        context.exit(0 if recollect_entry(entry, config_file, storage_path, server, output=output) else 1)
+    alerts = [_alert(_pairs(labels))] if payload is None else _delivered(payload)
+    answers = _asked(server, alerts) if server else _decided(config_file, alerts)
     if output == "json":
-        click.echo(json.dumps(_as_json(match, decision), indent=2, ensure_ascii=False))
-    else:
-        _write(rulebook, alert, match, decision)
-    context.exit(0 if decision is not None and decision.decision == "run" else 1)
+        click.echo(json.dumps(answers[0] if payload is None else answers, indent=2, ensure_ascii=False))
+    for number, answer in enumerate(answers if output == "table" else ()):
+        if payload is not None:
+            click.echo(("\n" if number else "") + one_line(told_labels(answer["labels"]), limit=_LABELS_LIMIT))
+        _write(answer)
+    context.exit(0 if answers and all(answer["decision"] == "run" for answer in answers) else 1)
 
 
-def _alert(labels: Sequence[str]) -> Alert:
+def _asked(server: Server, alerts: Sequence[Alert]) -> Answers:
+    return [
+        server.post("/api/v1/explain", {"labels": alert.labels, "annotations": alert.annotations}) for alert in alerts
+    ]
+
+
+def _decided(config_file: Path, alerts: Sequence[Alert]) -> Answers:
+    _, rulebook = load(config_file)
+    explaining = Explaining(read=lambda _: Draft.of(Snapshot(revision=0)), rulebook=lambda: rulebook, now=now)
+    return [shown(explaining.explain(alert)) for alert in alerts]
+
+
+def _pairs(labels: Sequence[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for label in labels:
         name, equals, value = label.partition("=")
         if not equals or not name:
             raise click.BadParameter(f"{label!r} is not LABEL=VALUE", param_hint="LABEL=VALUE")
         pairs[name] = value
-    at = now()
-    fingerprint = hashlib.sha256(json.dumps(pairs, sort_keys=True).encode()).hexdigest()[:16]
+    return pairs
+
+
+def _alert(labels: Mapping[str, str]) -> Alert:
     return Alert(
-        status=AlertStatus.FIRING, labels=pairs, annotations={}, starts_at=at, ends_at=None, fingerprint=fingerprint
+        status=AlertStatus.FIRING,
+        labels=labels,
+        annotations={},
+        starts_at=now(),
+        ends_at=None,
+        fingerprint=fingerprint_of(labels),
     )
 
 
-def _decide(rulebook: Rulebook, match: Match, alert: Alert) -> Decision:
-    at = now()
-    occasion = Occasion(now=at, received_at=at, source="explain")
-    draft = Draft.of(Snapshot(revision=0))
-    evidence = gather(match.rule, rulebook.policy, alert, match.target, draft=draft, occasion=occasion)
-    return decide(match.rule, rulebook.policy, alert, evidence)
+def _delivered(payload: Path) -> Sequence[Alert]:
+    envelope = Envelope(received_at=now(), sender="explain", body=payload.read_text(encoding="utf-8", errors="replace"))
+    alerts = [alert for alert in parse("explain", envelope).alerts if not alert.is_resolved]
+    if not alerts:
+        raise PayloadError(f"no alert fires in {payload}")
+    return alerts
 
 
-def _as_json(match: Match | None, decision: Decision | None) -> Mapping[str, object]:
-    if match is None or decision is None:
-        return {"rule": None, "target": None, "decision": None, "reason": "no rule matches"}
-    return {"rule": match.rule.name, "target": match.target.host, **to_jsonable_python(decision)}
-
-
-def _write(rulebook: Rulebook, alert: Alert, match: Match | None, decision: Decision | None) -> None:
-    for rule in rulebook.rules:
-        click.echo(f"rule {rule.name}: {_why(rule, alert)}")
-        if match is not None and rule is match.rule:
-            break
-    if match is None or decision is None:
-        click.echo("\nno rule takes this alert: nothing would be done")
+def _write(answer: Mapping[str, Any]) -> None:
+    for name, failed in answer["passed_by"].items():
+        click.echo(f"rule {name}: does not match: {', '.join(failed)}")
+    if answer["rule"] is None:
+        click.echo(f"\n{answer['reason']}: nothing would be done")
         return
-    click.echo(f"target: {match.target.host or match.target.problem}\n")
-    for check in decision.checks:
-        click.echo(f"  {check.verdict.value:<7} {check.guard:<22} {check.reason}")
-    playbook = match.rule.steps[0].playbook
-    done = f": {playbook} on {match.target.host}" if decision.decision == "run" else f" ({decision.guard})"
-    click.echo(f"\ndecision: {decision.decision.value}{done}; {decision.reason}")
-
-
-def _why(rule: Rule, alert: Alert) -> str:
-    if all_match(rule.match, alert.labels):
-        return "matches"
-    failed = [str(matcher) for matcher in rule.match if not matcher.matches(alert.labels)]
-    return f"does not match: {', '.join(failed)}"
+    click.echo(f"rule {answer['rule']}: matches")
+    named = next(check["reason"] for check in answer["checks"] if check["guard"] == "target")
+    click.echo(f"target: {answer['target'] or named}\n")
+    for check in answer["checks"]:
+        click.echo(f"  {check['verdict']:<7} {check['guard']:<22} {check['reason']}")
+    done = f": {answer['playbook']} on {answer['target']}" if answer["decision"] == "run" else f" ({answer['guard']})"
+    click.echo(f"\ndecision: {answer['decision']}{done}; {answer['reason']}")

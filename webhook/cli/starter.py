@@ -11,7 +11,10 @@ import click
 import webhook
 
 #: What is copied, from the example that `make run` serves.
-FILES = ("alertmend.yml", "inventory.yml", "rules/toy.yml", "playbooks/restart_toy.yml", "toy.py")
+FILES = (
+    *("alertmend.yml", "inventory.yml", "rules/toy.yml", "tests/toy.yml"),
+    *("playbooks/restart_toy.yml", "toy.py"),
+)
 
 
 def example() -> Path:
@@ -28,24 +31,30 @@ def copy_example(folder: Path) -> None:
         shutil.copy(example() / name, folder / name)
 
 
+def _change(file: Path, before: str, after: str) -> None:
+    file.write_text(file.read_text().replace(before, after, 1))
+
+
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 def init(folder: Path) -> None:
-    """Write a working configuration, inventory, rule and playbook to DIR. Nothing that is there is overwritten."""
+    """Write a working configuration to DIR: an inventory, a rule and its test, a playbook. Nothing is overwritten."""
     there = [name for name in FILES if os.path.lexists(folder / name)]
     if there:
         raise click.UsageError(f"{folder / there[0]} is there already; nothing was written")
     try:
         copy_example(folder)
-        rules = folder / "rules/toy.yml"
-        # A first rule watches; letting it act is a decision that its author makes.
-        rules.write_text(rules.read_text().replace("    target: host\n", "    target: host\n    mode: observe\n", 1))
+        # A first rule watches; letting it act is a decision that its author makes, and then the test has to say so.
+        _change(folder / "rules/toy.yml", "    target: host\n", "    target: host\n    mode: observe\n")
+        _change(folder / "tests/toy.yml", "is restarted", "is watched")
+        _change(folder / "tests/toy.yml", "decision: run", "decision: refuse, guard: mode")
     except OSError as error:
         raise click.UsageError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
     for name in FILES:
         click.echo(str(folder / name))
     click.echo(
         f"\nNext: alertmend check --config.file={folder}/alertmend.yml"
+        f"\n      alertmend test {folder}/tests/toy.yml"
         f"\n      alertmend explain alertname=ToyDown host=toy --config.file={folder}/alertmend.yml"
         f"\n      alertmend serve --config.file={folder}/alertmend.yml --storage.path={folder}/data"
         "\nThe rule's mode is observe: it decides and records, and does nothing until you make that auto.",

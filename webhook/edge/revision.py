@@ -19,6 +19,7 @@ from webhook.core.evidence import Policy
 from webhook.core.matcher import Matcher
 from webhook.core.rule import ApprovalPolicy, GiveUp, Guards, Limits, Mode, Rule, Step
 from webhook.core.schedule import Minutes, NamedInterval, Span, TimeInterval
+from webhook.zone import find_zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,6 @@ def _name(location: tzinfo) -> str:
 
 def _zone(name: str) -> tzinfo:
     try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except KeyError:
+        return UTC if name == "UTC" else find_zone(name)
+    except (LookupError, OSError):
         raise ValueError(f"the time zone {name!r} is not known here") from None

@@ -16,6 +16,7 @@ from webhook.ports import Follower
 from webhook.web.answers import error_answer
 from webhook.web.api import Counted, Listed, One, Verified
 from webhook.web.auth import Authenticator
+from webhook.web.explain import Explained
 from webhook.web.export import Exported, Streamed
 from webhook.web.health import Ready, alive
 from webhook.web.live import Events, Output, RunAccount, Shown
@@ -102,6 +103,7 @@ def _people(desk: Callable[[], Desk], authenticator: Authenticator) -> list[Rout
         Route("/api/v1/rules", _endpoint(Rules(**seen))),
         Route("/api/v1/rules/{name}", _endpoint(Rules(**seen))),
         Route("/api/v1/alerts", _endpoint(Alerts(**seen))),
+        Route("/api/v1/explain", _endpoint(Explained(**seen)), methods=["POST"]),
     ]
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from webhook.edge.configfile import Config
+from webhook.edge.configfile import Config, read_config
 from webhook.edge.valkey import EmbeddedValkey
+from webhook.errors import Unavailable
 from webhook.ports import Doorbell
 
 
@@ -52,6 +53,24 @@ def open_ledger(config: Config, storage: Path) -> Any:
     from webhook.edge.ledger import SqlLedger, open_engine
 
     return SqlLedger(engine=open_engine(database_url(config, storage)))
+
+
+def open_record(config_file: Path | None, storage: Path) -> Any:
+    """The ledger of a configuration, or, without one, the SQLite in the storage path; it is only read from.
+
+    Raises:
+        ConfigError: with every problem.
+        Unavailable: there is none yet.
+    """
+    from webhook.edge.ledger import SqlLedger, open_engine
+
+    default = f"sqlite:///{storage.absolute() / 'alertmend.db'}"
+    url = database_url(read_config(config_file), storage) if config_file is not None else default
+    file = url.removeprefix("sqlite:///")
+    # Asked for it, SQLite would make an empty one, in which every chain holds.
+    if file != url and not Path(file).exists():
+        raise Unavailable("the audit database", f"there is none at {file}")
+    return SqlLedger(engine=open_engine(url))
 
 
 class LateLedger:

@@ -78,8 +78,8 @@ class Current:
         )
 
 
-def load(file: Path) -> tuple[Config, Rulebook]:
-    """The configuration in `file`, and its rules with the inventory as Ansible reads it.
+def load(file: Path, *, has_tests: bool = False) -> tuple[Config, Rulebook]:
+    """The configuration in `file`, or what rule tests say of one, and its rules with the inventory as Ansible reads it.
 
     Raises:
         ConfigError: with every problem in every file.
@@ -88,7 +88,7 @@ def load(file: Path) -> tuple[Config, Rulebook]:
     inventory, problems = _inventory(file)
     specs = ArgumentSpecs(elsewhere=inventory.variables if inventory else None)
     try:
-        config = read_config(file, check_vars=specs.check)
+        config = read_config(file, check_vars=specs.check, has_tests=has_tests)
     except ConfigError as error:
         raise ConfigError([*error.problems, *problems]) from None
     if inventory is None:

@@ -9,6 +9,7 @@ from typing import Any
 from webhook.change import Change
 from webhook.core.incident import Pair
 from webhook.core.state import Keys, Snapshot
+from webhook.explaining import Explaining
 from webhook.people import People
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.connection import connect, message_maker, open_ledger, redis_url
@@ -23,6 +24,7 @@ class Desk:
     store: Any
     ledger: Any
     people: People
+    explaining: Explaining
 
     def rule_state(self, rule: str) -> Snapshot:
         """What is remembered of a rule."""
@@ -69,4 +71,5 @@ def build_desk(site: Site) -> Desk:
     ledger = open_ledger(current.config, site.storage)
     change = Change(store=store, ledger=ledger)
     people = People(change=change, rulebook=lambda: current.rulebook, now=now, new_id=new_id)
-    return Desk(current=current, store=store, ledger=ledger, people=people)
+    explaining = Explaining(read=change.read, rulebook=lambda: current.rulebook, now=now)
+    return Desk(current=current, store=store, ledger=ledger, people=people, explaining=explaining)

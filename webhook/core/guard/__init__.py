@@ -6,7 +6,7 @@ from webhook.core.guard import alert, incident, limit, people
 from webhook.core.guard.answer import Guard
 from webhook.core.incident import Pair
 
-__all__ = ["GUARDS", "Guard", "waiting_line"]
+__all__ = ["GUARDS", "NAMES", "Guard", "waiting_line"]
 
 #: In the order in which their refusals, and then their holds, are preferred as the reason.
 GUARDS: tuple[Guard, ...] = (
@@ -33,6 +33,14 @@ GUARDS: tuple[Guard, ...] = (
     limit.concurrency,
     limit.limits_concurrency,
     people.approval,
+)
+
+#: What each of them calls itself, in the same order.
+NAMES = (
+    *("target", "labels", "mode", "max_queue_age", "order", "fires", "open_incident", "attempts", "pause", "for"),
+    *("max_targets", "breaker", "mute_time_intervals", "active_time_intervals", "lock", "cooldown"),
+    *("limits.target_cooldown", "rate_limit", "rule_rate_limit", "limits.rate_limit", "concurrency"),
+    *("limits.concurrency", "approval"),
 )
 
 

@@ -19,7 +19,7 @@ from webhook.edge.configfile.fields import known, read_mode, read_rate
 from webhook.edge.configfile.guards import Names
 from webhook.edge.configfile.intervals import read_time_intervals
 from webhook.edge.configfile.rules import CheckVars, Playbooks, read_rules
-from webhook.errors import Problem
+from webhook.errors import Place, Problem
 from webhook.httpconfig import read_server
 from webhook.located import (
     Node,
@@ -71,6 +71,8 @@ class Config:
     inventory: Path
     playbooks: Path
     rules: tuple[Rule, ...]
+    #: Where the names of the rules stand.
+    places: Mapping[str, Place]
     #: By name.
     chains: Mapping[str, Chain]
     ignore_labels: frozenset[str]
@@ -89,14 +91,21 @@ class Config:
     redaction: Redaction
 
 
-def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
+def read_config(path: Path, *, check_vars: CheckVars | None = None, has_tests: bool = False) -> Config:
     """The configuration in `path` with the rule files that it names, their vars checked if someone is given who can.
+
+    A file that `has_tests` is one of rule tests: its playbooks need not be there, unless it says where they are.
 
     Raises:
         ConfigError: with every problem in all of the files.
     """
     problems: list[Problem] = []
-    fields = known(load(path, problems), _TOP, later=_TOP_LATER, required={"inventory", "rule_files"})
+    fields = known(
+        load(path, problems),
+        _TOP | {"tests"} if has_tests else _TOP,
+        later=_TOP_LATER,
+        required={"inventory", "rule_files"},
+    )
     playbooks = _folder(fields.get("playbooks"), path.parent / "playbooks")
     redis_url = _url(fields.get("redis"), _REDIS_SCHEMES)
     database_url = _url(fields.get("database"), _DATABASE_SCHEMES)
@@ -113,9 +122,9 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
     )
     max_body_bytes = otherwise(integer(receive.get("max_body_bytes"), minimum=1024, maximum=2**30), 4 * 1024 * 1024)
     inventory = _existing(fields.get("inventory"))
-    rules = read_rules(
+    rules, places = read_rules(
         fields.get("rule_files"),
-        playbooks=Playbooks(folder=playbooks, check_vars=check_vars),
+        playbooks=Playbooks(folder=playbooks, check_vars=check_vars, must_exist=not has_tests or "playbooks" in fields),
         prometheus=_prometheus(fields.get("prometheus")),
         names=Names(time_intervals=time_intervals.keys(), escalations=chains.keys()),
         problems=problems,
@@ -134,6 +143,7 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None) -> Config:
         inventory=inventory,
         playbooks=playbooks,
         rules=rules,
+        places=places,
         chains=chains,
         ignore_labels=ignore_labels,
         external_url=external_url,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from webhook.core.schedule import Minutes, NamedInterval, Span, TimeInterval
 from webhook.located import Node, did_you_mean, items, mapping, text, word
+from webhook.zone import find_zone
 
 _WEEKDAYS: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _MONTHS: Final = (
@@ -22,9 +21,6 @@ _MONTHS: Final = (
 _INTERVAL: Final = {"times", "weekdays", "days_of_month", "months", "years", "location"}
 _TIME: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,4}")
-#: Where Go, and so Alertmanager, looks for the time zone `Local` when TZ does not name it.
-_LOCALTIME: Final = Path("/etc/localtime")
-_SHORTEST_MONTH: Final = 28
 
 
 def read_time_intervals(node: Node | None) -> Mapping[str, NamedInterval]:
@@ -155,7 +151,7 @@ def _location(node: Node | None) -> tzinfo:
     if node is None or name is None:
         return UTC
     try:
-        return _local() if name == "Local" else ZoneInfo(name)
+        return find_zone(name)
     # A name that leads out of the database, to a folder or to a file that is no time zone has an error of its own each.
     except (LookupError, ValueError, OSError):
         near = get_close_matches(name, available_timezones(), n=1)
@@ -165,13 +161,3 @@ def _location(node: Node | None) -> tzinfo:
 
 def _hint(near: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else "write a name like Europe/Paris, or UTC, or Local"
-
-
-def _local() -> tzinfo:
-    name = os.environ.get("TZ")
-    if name is not None:
-        return ZoneInfo(name.removeprefix(":") or "UTC")
-    if not _LOCALTIME.exists():
-        return UTC
-    with _LOCALTIME.open("rb") as file:
-        return ZoneInfo.from_file(file, key="Local")

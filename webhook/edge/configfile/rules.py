@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from webhook.core.httpconfig import Server
-from webhook.core.matcher import Matcher, MatcherError, parse_matcher
 from webhook.core.placeholder import placeholders
 from webhook.core.rule import GiveUp, Rule, Step
-from webhook.edge.configfile.fields import read_mode
+from webhook.edge.configfile.fields import read_matcher, read_mode
 from webhook.edge.configfile.guards import Names, read_approval, read_guards, read_name
 from webhook.edge.configfile.probes import read_probe, read_probes
-from webhook.errors import Problem
+from webhook.errors import Place, Problem
 from webhook.located import Node, duration, items, load, mapping, otherwise, plain, relative_path, text
 
 _RULE = {
@@ -61,12 +60,14 @@ class Playbooks:
 
     folder: Path
     check_vars: CheckVars | None = None
+    #: False: only their names matter, as in rule tests.
+    must_exist: bool = True
 
 
 def read_rules(
     node: Node | None, *, playbooks: Playbooks, names: Names, prometheus: Server | None, problems: list[Problem]
-) -> tuple[Rule, ...]:
-    """The rules of all files, in order."""
+) -> tuple[tuple[Rule, ...], Mapping[str, Place]]:
+    """The rules of all files, in order, and where each of them stands."""
     rules: list[Rule] = []
     named: dict[str, Node] = {}
     for item in items(node):
@@ -75,7 +76,7 @@ def read_rules(
             for rule in items(document.get("rules")):
                 found = _rule(rule, playbooks=playbooks, names=names, prometheus=prometheus, named=named)
                 rules += [found] if found else []
-    return tuple(rules)
+    return tuple(rules), {name: node.place for name, node in named.items()}
 
 
 def _rule_files(node: Node) -> list[Path]:
@@ -96,7 +97,7 @@ def _rule(
     before = len(node.problems)
     fields = mapping(node, known=_RULE, required={"name", "match"})
     name = _rule_name(fields.get("name"), named)
-    matchers = tuple(matcher for item in items(fields.get("match")) if (matcher := _matcher(item)) is not None)
+    matchers = tuple(matcher for item in items(fields.get("match")) if (matcher := read_matcher(item)) is not None)
     if "match" in fields and not items(fields["match"]):
         fields["match"].report(
             "give at least one matcher; a rule that takes every alert must say so: 'alertname=~\".+\"'"
@@ -134,17 +135,6 @@ def _rule_name(node: Node | None, named: dict[str, Node]) -> str:
         node.report(f"the rule {name!r} was given already in {first.file}:{first.line}")
     named.setdefault(name, node)
     return name
-
-
-def _matcher(node: Node) -> Matcher | None:
-    written = text(node)
-    if written is None:
-        return None
-    try:
-        return parse_matcher(written)
-    except MatcherError as error:
-        node.report(f"{written!r}, at character {error.position + 1}: {error}")
-        return None
 
 
 def _steps(node: Node, fields: Mapping[str, Node], *, playbooks: Playbooks) -> tuple[Step, ...]:
@@ -197,7 +187,7 @@ def _playbook(node: Node | None, *, playbooks: Playbooks) -> str:
         node.report("a playbook's name is fixed; nothing is replaced in it")
     elif not found.is_relative_to(folder) or found == folder:
         node.report(f"only playbooks below {str(folder)!r} can be run")
-    elif not os.path.isfile(found):
+    elif playbooks.must_exist and not os.path.isfile(found):
         node.report(f"there is no playbook {name!r} below {str(folder)!r}")
     else:
         return name
