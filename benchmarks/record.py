@@ -17,7 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from webhook.core.audit import AuditEvent, Event, first_break
+from webhook import telemetry
+from webhook.core.audit import AuditEvent, Event
+from webhook.core.chain import first_break
 from webhook.core.incident import Check, Choice, Decision, Incident, Outcome, Run, RunState, Verdict
 from webhook.core.search import read_query
 from webhook.core.transcript import Passage
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--database")
     asked = parser.parse_args()
+    telemetry.configure(format="logfmt", level="warning", role="benchmark")
     asked.folder.mkdir(parents=True, exist_ok=True)
     engine = open_engine(asked.database or f"sqlite:///{asked.folder.absolute() / 'record.db'}")
     migrate(engine)

@@ -19,11 +19,11 @@ from webhook.core.audit import (
     Event,
     canonical,
     entry_hash,
-    first_break,
     seal,
     seal_all,
     timestamp,
 )
+from webhook.core.chain import first_break
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

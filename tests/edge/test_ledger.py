@@ -23,7 +23,8 @@ from tests.edge.conftest import NewLedger
 from tests.edge.test_store import MESSAGE, record
 from tests.flow.twin import EPOCH
 from webhook.change import plain
-from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, Event, entry_hash, first_break
+from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, Event, entry_hash
+from webhook.core.chain import first_break
 from webhook.core.incident import Check, Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState, Verdict, Word
 from webhook.core.matcher import parse_matchers
 from webhook.core.pause import Pause

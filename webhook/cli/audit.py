@@ -13,7 +13,8 @@ from webhook.cli import options
 from webhook.cli.export import read_export
 from webhook.cli.record import list_verb, show_verb
 from webhook.cli.server import Server
-from webhook.core.audit import GENESIS, AuditEntry, Break, first_break
+from webhook.core.audit import GENESIS, AuditEntry
+from webhook.core.chain import Break, first_break
 from webhook.core.line import read_line, write_line
 from webhook.errors import AuditBroken
 

@@ -33,6 +33,8 @@ class Event(StrEnum):
     RESUME = "resume"
     RELOAD = "reload"
     CANCEL = "cancel"
+    #: Entries older than the retention were removed; it says which, and where the chain goes on.
+    PRUNE = "prune"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,31 +155,6 @@ def entry_hash(entry: AuditEntry) -> str:
         entry.outcome,
     )
     return _digest(entry.seq, entry.at, columns, entry.body, entry.previous_hash)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Break:
-    """Where a chain is broken."""
-
-    seq: int
-    words: str
-
-
-def first_break(entries: Iterable[AuditEntry], *, seq: int = 0, previous_hash: str = GENESIS) -> Break | None:
-    """The first entry that does not follow from the one before it; None when the chain holds."""
-    for entry in entries:
-        seq += 1
-        if entry.seq != seq:
-            return Break(
-                seq=seq,
-                words=f"it is missing; entry {entry.seq} follows entry {seq - 1}",
-            )
-        if entry.previous_hash != previous_hash:
-            return Break(seq=seq, words="it does not carry the hash of the entry before it")
-        if entry.hash != entry_hash(entry):
-            return Break(seq=seq, words="its content does not match its hash")
-        previous_hash = entry.hash
-    return None
 
 
 def _digest(seq: int, at: str, columns: tuple[str | None, ...], body: str, previous_hash: str) -> str:

@@ -15,7 +15,8 @@ import structlog
 from sqlalchemy import Connection, Engine, Select, func, insert, select, text
 
 from webhook.core.alert import Alert
-from webhook.core.audit import GENESIS, AuditEntry, Break, Event, first_break, timestamp
+from webhook.core.audit import GENESIS, AuditEntry, Event, timestamp
+from webhook.core.chain import Break, first_break
 from webhook.core.incident import Incident, Run, RunState
 from webhook.core.pause import Pause, pauses_of
 from webhook.core.search import Query, term
