@@ -12,6 +12,7 @@ from typing import Protocol
 
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent
+from webhook.core.checkpoint import Checkpoint
 from webhook.core.httpconfig import Server
 from webhook.core.incident import Decision, Incident, Pair, Run
 from webhook.core.incident import ProbeAnswer as ProbeAnswer
@@ -278,6 +279,41 @@ class History(Protocol):
 
     def pauses(self) -> tuple[Pause, ...]:
         """The pauses that nobody has ended on the record; those whose time is over are among them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """What would be removed from the record, or was."""
+
+    #: The first and the last entry of those.
+    first_seq: int
+    last_seq: int
+    last_hash: str
+    #: Everything before this time, in the ledger's spelling, and nothing that is still needed.
+    before: str
+    #: What keeps older entries from being removed; empty when nothing does.
+    kept_for: str = ""
+
+    @property
+    def entries(self) -> int:
+        """How many."""
+        return self.last_seq - self.first_seq + 1
+
+
+class Archive(Protocol):
+    """The ledger as something that is kept for long."""
+
+    def add_checkpoint(self, at: datetime, sign: Callable[[bytes], str] | None) -> Checkpoint | None:
+        """A new checkpoint at the head; None when there is one already, or nothing to be at."""
+        ...
+
+    def prune(self, before: datetime, *, now: datetime, actor: str) -> Pruning:
+        """What was pruned: an entry says so, and then it is removed."""
+        ...
+
+    def analyze(self) -> None:
+        """Let the database count anew what its plans are made by."""
         ...
 
 

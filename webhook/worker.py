@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
 RING_AGAIN_SECONDS = 30.0
+CARE_SECONDS = 60.0
 #: Who leads says so with every tick; one that was killed is followed within seconds.
 LEADERSHIP = timedelta(seconds=3)
 
@@ -137,7 +138,7 @@ def _heard(answer: Callable[[], object], *, errand: Errand, about: str) -> None:
 
 
 def _upkeep_beat(services: Services) -> Callable[[], None]:
-    done = {"rung": 0.0, "reconciled": 0.0}
+    done = {"rung": 0.0, "reconciled": 0.0, "cared": 0.0}
 
     def is_time(what: str, every: float) -> bool:
         at = now().timestamp()
@@ -154,6 +155,8 @@ def _upkeep_beat(services: Services) -> Callable[[], None]:
             services.upkeep.ring_again()
         if is_time("reconciled", services.current.config.reconcile_interval.total_seconds()):
             services.reconcile()
+        if is_time("cared", CARE_SECONDS):
+            services.care()
 
     return beat
 

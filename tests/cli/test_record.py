@@ -6,18 +6,26 @@ import csv
 import io
 import json
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.cli.conftest import Result
+from tests.cli.conftest import NOON, Result
 from webhook.cli import audit, record
-from webhook.edge.ledger import SqlLedger
+from webhook.core.audit import AuditEvent, Event
+from webhook.core.checkpoint import Checkpoint, write_checkpoint
+from webhook.edge.ledger import SqlLedger, open_engine
+from webhook.edge.migration import migrate
 from webhook.edge.webconfig import WebConfig
+from webhook.ports import Batch
+from webhook.signing import read_signer
 
 Alertmend = Callable[..., Result]
 Serving = Callable[..., str]
@@ -27,6 +35,9 @@ UNREACHABLE = "http://127.0.0.1:1"
 def change(storage: Path, statement: str) -> None:
     """Someone is at the database."""
     with closing(sqlite3.connect(storage / "data/alertmend.db")) as database:
+        # Whoever owns the database can do that.
+        for trigger in ("audit_not_changed", "audit_not_removed"):
+            database.execute(f"DROP TRIGGER IF EXISTS {trigger}")
         database.execute(statement)
         database.commit()
 
@@ -268,3 +279,101 @@ def test_an_export_is_verified_from_wherever_it_comes(
     assert "the chain breaks at entry 3: " in alertmend("audit", "verify", file).err
     after = alertmend("audit", "export", "--after=3", *sources[0])
     assert [json.loads(line)["seq"] for line in after.out.splitlines()] == [4, 5]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# checkpoints and pruning
+
+
+@pytest.fixture
+def signed(tmp_path: Path, ledger: SqlLedger) -> tuple[Path, Path]:
+    """Checkpoints of the third and of the last entry, kept elsewhere; and the public key."""
+    private, public, kept = tmp_path / "key.pem", tmp_path / "pub.pem", tmp_path / "kept.jsonl"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    sign, third = read_signer(private), list(ledger.entries())[2]
+    ledger.add_checkpoint(NOON, sign)
+    unsigned = Checkpoint(seq=3, hash=third.hash, at=third.at)
+    checkpoints = [replace(unsigned, signature=sign(unsigned.signed)), *ledger.checkpoints()]
+    kept.write_text("".join(map(write_checkpoint, checkpoints)))
+    return kept, public
+
+
+def test_checkpoints_are_printed_from_a_server_and_from_the_store(
+    alertmend: Alertmend, serving: Serving, signed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    found = [
+        alertmend("audit", "checkpoints", words)
+        for words in (f"--server.url={serving()}", f"--storage.path={tmp_path}/data")
+    ]
+    assert found[0] == found[1] and found[0].status == 0
+    assert found[0].out == signed[0].read_text().splitlines(keepends=True)[1]
+
+
+def test_a_log_is_compared_with_checkpoints_that_were_kept_elsewhere(
+    alertmend: Alertmend, signed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store, (kept, public) = f"--storage.path={tmp_path}/data", signed
+    options = [f"--checkpoint={kept}", f"--public-key={public}"]
+    export = tmp_path / "audit.jsonl"
+    export.write_text(alertmend("audit", "export", store).out)
+    for source in (store, export):
+        assert alertmend("audit", "verify", source, *options).status == 0
+    part = tmp_path / "part.jsonl"
+    part.write_text(alertmend("audit", "export", store, "--after=3").out)
+    assert alertmend("audit", "verify", part, *options).status == 0
+    assert "breaks at entry 1: " in alertmend("audit", "verify", part).err
+    # An end that was cut off is no break of the chain; only what was kept elsewhere knows of it.
+    export.write_text("".join(export.read_text().splitlines(keepends=True)[:4]))
+    assert alertmend("audit", "verify", export).status == 0
+    assert "breaks at entry 5: it is missing" in alertmend("audit", "verify", export, *options).err
+
+
+def test_a_database_that_was_made_anew_is_found(
+    alertmend: Alertmend, signed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "forged").mkdir()
+    engine = open_engine(f"sqlite:///{tmp_path}/forged/alertmend.db")
+    migrate(engine)
+    for number in range(6):
+        event = AuditEvent(at=NOON, event=Event.DECISION, actor="forger", body={"n": number})
+        SqlLedger(engine=engine).append(Batch(id=f"b{number}", at=NOON, events=(event,)))
+    engine.dispose()
+    store, (kept, public) = f"--storage.path={tmp_path}/forged", signed
+    assert alertmend("audit", "verify", store).status == 0
+    assert "breaks at entry 3: " in alertmend("audit", "verify", store, f"--checkpoint={kept}").err
+    assert "no checkpoint" in alertmend("audit", "verify", store, f"--public-key={public}").err
+
+
+def test_checkpoints_that_the_key_did_not_sign_prove_nothing(
+    alertmend: Alertmend, signed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store, (kept, public) = f"--storage.path={tmp_path}/data", signed
+    first = json.loads(kept.read_text().splitlines()[0])
+    for change in ({"signature": None}, {"at": "2026-01-31T00:00:00.000000Z"}, {"seq": 2}):
+        kept.write_text(json.dumps({**first, **change}) + "\n")
+        found = alertmend("audit", "verify", store, f"--checkpoint={kept}", f"--public-key={public}")
+        assert (found.status, "not signed by that key" in found.err) == (1, True), change
+    for line in ("nonsense", "[]", "{}", '{"seq": "3"}', '{"seq": 3, "hash": 1, "at": 2}'):
+        kept.write_text(f"\n{line}\n")
+        wrong = alertmend("audit", "verify", store, f"--checkpoint={kept}")
+        assert (wrong.status, f"{kept}:2:1: " in wrong.err) == (2, True), line
+    assert alertmend("audit", "verify", store, f"--public-key={kept}").status == 2
+    assert alertmend("audit", "verify", f"--public-key={public}").status == 2
+
+
+def test_pruning_only_says_what_it_would_do_until_it_is_confirmed(
+    alertmend: Alertmend, ledger: SqlLedger, tmp_path: Path
+) -> None:
+    store = f"--storage.path={tmp_path}/data"
+    assert "no entry before" in alertmend("audit", "prune", "--older-than=50y", "--confirm", store).out
+    dry = alertmend("audit", "prune", "--older-than=1d", store)
+    assert (dry.status, "would be removed: 5 entries, 1 to 5" in dry.out) == (0, True), dry
+    assert ledger.head()[0] == 5
+    done = alertmend("audit", "prune", "--older-than=1d", "--confirm", store)
+    assert "removed: 5 entries, 1 to 5" in done.out and done.err == ""
+    [left] = [json.loads(line) for line in alertmend("audit", "export", store).out.splitlines()]
+    assert (left["event"], left["actor"]) == ("prune", getuser())
+    assert alertmend("audit", "verify", store).out.startswith("the chain holds: 1 entries")
+    for wrong in ("yesterday", "-1d", ""):
+        assert alertmend("audit", "prune", f"--older-than={wrong}", store).status == 2

@@ -69,5 +69,8 @@ def test_a_chain_that_was_made_anew_is_found_by_a_hash_that_was_kept() -> None:
 
 
 def test_a_part_of_a_chain_holds_on_the_hash_before_it() -> None:
-    assert broken_at(ENTRIES[4:], kept={4: ENTRIES[3].hash}) is None
-    assert broken_at(ENTRIES[4:], kept={4: ENTRIES[2].hash}) == 1
+    assert first_break(ENTRIES[4:], seq=4, previous_hash=ENTRIES[3].hash) is None
+    assert first_break(ENTRIES[4:], seq=4, previous_hash=ENTRIES[2].hash) is not None
+    assert broken_at(ENTRIES[4:], kept={4: ENTRIES[3].hash}) == 1, (
+        "a hash that was kept does not say that all before is gone"
+    )

@@ -19,6 +19,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, create_engine, text
 
+from tests.edge.tampering import without_triggers
 from webhook.edge.ledger import SqlLedger, metadata, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.valkey import EmbeddedValkey
@@ -118,7 +119,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlLedger
         engine.dispose()
         return
     shared: Engine = request.getfixturevalue("migrated_postgres")
-    with shared.begin() as connection:
+    with without_triggers(shared) as connection:
         connection.execute(text("TRUNCATE " + ", ".join(table.name for table in metadata.sorted_tables)))
     yield SqlLedger(engine=shared)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from webhook.core.probe import CommandProbe, HttpProbe, TcpProbe
 from webhook.core.rule import ApprovalPolicy, Breaker, GiveUp, Guards, Limits, MaxTargets, Mode, RateLimit
 from webhook.core.schedule import Span, TimeInterval
 from webhook.edge.configfile import Config, inventory_path, read_config
+from webhook.edge.configfile.checkpoints import Checkpoints
 from webhook.errors import ConfigError
 
 TOP = "inventory: inventory.yml\nrule_files: [rules/*.yml]\n"
@@ -220,7 +222,6 @@ inventroy: x
         ),
         (TOP + "mode: auto\nmode: observe\n", "alertmend.yml:4:1: the key 'mode' was given already on line 3"),
         (TOP + "mode: no\n", "alertmend.yml:3:7: mode: no, which YAML reads as false; write it in quotes: 'no'"),
-        (TOP + "retention: 400d\n", "alertmend.yml:3:12: retention: is not supported by this version"),
         (TOP + "redis: {}\n", "alertmend.yml:3:8: redis: give exactly one of url and url_file"),
         (TOP + "redis: {url: a, url_file: b}\n", "alertmend.yml:3:8: redis: give exactly one of url and url_file"),
         (TOP + "redis: {url_file: gone}\n", "alertmend.yml:3:19: url_file: "),
@@ -633,3 +634,33 @@ def test_a_problem_in_an_escalation_is_told(site: Site, step: str, problem: str)
 def test_an_alert_needs_an_alertmanager_to_take_it(site: Site) -> None:
     with pytest.raises(ConfigError, match="there is no Alertmanager to send it to"):
         site.read(top=TOP + "escalations: [{name: oncall, steps: [{alertmanager: {}}]}]\n")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The record
+
+
+def test_the_record_is_kept_for_ever_and_a_checkpoint_made_each_hour_unless_told_otherwise(site: Site) -> None:
+    assert site.read().retention is None
+    assert site.read().checkpoints == Checkpoints()
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ed25519", "-out", site.folder / "key.pem"],
+        check=True,
+        capture_output=True,
+    )
+    config = site.read(top=TOP + "retention: 400d\naudit: {checkpoint_interval: 5m, signing_key_file: key.pem}\n")
+    assert config.retention == timedelta(days=400)
+    assert config.checkpoints == Checkpoints(interval=timedelta(minutes=5), signing_key_file=site.folder / "key.pem")
+
+
+@pytest.mark.parametrize(
+    ("top", "words"),
+    [
+        ("retention: 23h", "3:12: retention: 23h is too short"),
+        ("audit: {checkpoint_interval: 1s}", "3:30: checkpoint_interval: 1s is too short"),
+        ("audit: {signing_key_file: inventory.yml}", "3:27: signing_key_file: it must hold an Ed25519 private key"),
+        ("audit: {key: x}", "3:9: "),
+    ],
+)
+def test_a_record_that_cannot_be_kept_so_is_a_problem(site: Site, top: str, words: str) -> None:
+    assert words in str(site.problems(top=TOP + top))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, event, insert, select, text
 
 from tests.edge.conftest import NewLedger
+from tests.edge.tampering import without_triggers
 from tests.edge.test_store import MESSAGE, record
 from tests.flow.twin import EPOCH
 from webhook.change import plain
@@ -88,7 +89,7 @@ def said(*texts: str) -> tuple[Passage, ...]:
 
 def change(ledger: SqlLedger, *statements: str) -> None:
     """What someone does who has the database's password."""
-    with ledger.engine.execution_options(alertmend_writes=True).connect() as connection, connection.begin():
+    with without_triggers(ledger.engine) as connection:
         for statement in statements:
             assert connection.execute(text(statement)).rowcount != 0
 
@@ -267,7 +268,7 @@ def first_bad(ledger: SqlLedger, *statements: str) -> int | None:
     kept = list(ledger.entries())
     change(ledger, *statements)
     broken = ledger.verify()
-    with ledger.engine.execution_options(alertmend_writes=True).connect() as connection, connection.begin():
+    with without_triggers(ledger.engine) as connection:
         connection.execute(delete(audit))
         connection.execute(insert(audit), [{name: getattr(old, name) for name in ("seq", *COLUMNS)} for old in kept])
     assert ledger.verify() is None

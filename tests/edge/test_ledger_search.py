@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from tests.edge.conftest import NewLedger
+from tests.edge.tampering import without_triggers
 from tests.edge.test_ledger import asked, batch, decision, entry, incident, run
 from tests.flow.twin import EPOCH
 from webhook.core.audit import AuditEvent, Event
@@ -261,7 +262,7 @@ def test_what_is_found_is_what_a_loop_over_everything_would_find(
 def test_postgresql_finds_the_same(
     small_spans: None, migrated_postgres: Engine, rows: Any, pairs: Any, limit: int
 ) -> None:
-    with migrated_postgres.begin() as connection:
+    with without_triggers(migrated_postgres) as connection:
         connection.execute(text("TRUNCATE audit, audit_cards, batches, spans"))
     check_against_a_loop(SqlLedger(engine=migrated_postgres), rows, pairs, limit)
 

@@ -198,6 +198,7 @@ def test_a_changed_entry_is_named(client_over: Any, ledger: SqlLedger, tmp_path:
     copy = tmp_path / "alertmend.db"
     with closing(sqlite3.connect(str(ledger.engine.url.database))) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
+        target.execute("DROP TRIGGER audit_not_changed")
         target.execute("UPDATE audit SET target = 'web9' WHERE seq = 7")
         target.commit()
     found = client_over(f"sqlite:///{copy}").get("/api/v1/audit/verify").json()
@@ -325,6 +326,20 @@ def test_the_log_is_exported_oldest_first_as_it_was_sealed(client: Client, ledge
     assert [read_line(line).seq for line in after] == [4, 5]
 
 
+def test_checkpoints_are_there_to_be_kept_elsewhere(client_over: Any, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'alertmend.db'}"
+    engine = open_engine(url)
+    migrate(engine)
+    written = SqlLedger(engine=engine)
+    written.append(batch(0))
+    made = written.add_checkpoint(NOON, None)
+    engine.dispose()
+    assert made is not None
+    found = client_over(url).get("/api/v1/audit/checkpoints").json()
+    at = "2026-01-31T12:00:00.000000Z"
+    assert found == {"items": [{"seq": 1, "hash": made.hash, "at": at, "signature": None}], "next": None}
+
+
 @pytest.mark.parametrize("query", ["rule=even", "after=x", "after=-1", "limit=²", "after=" + "9" * 30, "limit="])
 def test_an_export_with_filters_is_refused(client: Client, query: str) -> None:
     assert client.get(f"/api/v1/audit/export?{query}").status_code == 400
@@ -386,6 +401,7 @@ PATHS = [
     *KINDS,
     *(f"{kind}{rest}" for kind in KINDS for rest in (".csv", ".jsonl", "/facets")),
     "audit/export",
+    "audit/checkpoints",
     *(f"{kind}/1" for kind in KINDS),
     "runs/run4/output.txt",
     "runs/run4/events",

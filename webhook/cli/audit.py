@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from getpass import getuser
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from webhook import telemetry
 from webhook.cli import options
+from webhook.cli.checkpoint import confirmed, read_checkpoints
 from webhook.cli.export import read_export
 from webhook.cli.record import list_verb, show_verb
 from webhook.cli.server import Server
 from webhook.core.audit import GENESIS, AuditEntry
-from webhook.core.chain import Break, first_break
+from webhook.core.chain import Break, Kept, first_break
+from webhook.core.checkpoint import Checkpoint, write_checkpoint
+from webhook.core.duration import DurationError, parse_duration
 from webhook.core.line import read_line, write_line
 from webhook.errors import AuditBroken
+from webhook.ports import Pruning
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
@@ -47,9 +55,24 @@ def _of_database(verb: Callable[..., None]) -> Any:
 
 @audit.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--checkpoint",
+    "checkpoint_files",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Checkpoints that were kept elsewhere; may be given several times.",
+)
+@click.option(
+    "--public-key",
+    "public_key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The key that has to have signed every checkpoint.",
+)
 @_of_database
 def verify(
     file: Path | None,
+    checkpoint_files: Sequence[Path],
+    public_key: Path | None,
     config_file: Path | None,
     storage_path: Path | None,
     server_url: str,
@@ -59,16 +82,71 @@ def verify(
 
     Exit status 0: it holds. 1: it is broken, and the first bad entry is named. 3: there is nothing to read it from.
     """
+    checkpoints = read_checkpoints(checkpoint_files)
     if file is not None:
-        _say(*_verified(read_export(file), length=file.stat().st_size))
+        kept = confirmed(checkpoints, public_key)
+        _say(*_verified(read_export(file), length=file.stat().st_size, kept=kept, may_be_a_part=True))
     elif config_file is not None or storage_path is not None:
         ledger = _stored(config_file, storage_path)
-        broken, entries, head = _verified(((entry, 1) for entry in ledger.entries()), length=ledger.head()[0])
-        _say(broken or ledger.cut(), entries, head)
+        kept = confirmed([*checkpoints, *ledger.checkpoints()], public_key)
+        entries = ((entry, 1) for entry in ledger.entries())
+        broken, count, head = _verified(entries, length=ledger.count(), kept=kept)
+        _say(broken or ledger.cut(), count, head)
+    elif checkpoints or public_key:
+        raise click.UsageError(
+            "checkpoints are compared with FILE or with the database (--config.file, --storage.path)"
+        )
     else:
         answer = Server(url=server_url, http_config_file=http_config_file).get("/api/v1/audit/verify")
         bad = answer["first_bad"]
         _say(Break(seq=bad["seq"], words=bad["words"]) if bad else None, answer["entries"], answer["head"])
+
+
+@audit.command("checkpoints")
+@_of_database
+def list_checkpoints(
+    config_file: Path | None, storage_path: Path | None, server_url: str, http_config_file: Path | None
+) -> None:
+    """Print every checkpoint, one as JSON a line: what `verify --checkpoint` takes, and should be kept elsewhere."""
+    if config_file is not None or storage_path is not None:
+        found = _stored(config_file, storage_path).checkpoints()
+    else:
+        server = Server(url=server_url, http_config_file=http_config_file)
+        found = [Checkpoint(**item) for item in server.get("/api/v1/audit/checkpoints")["items"]]
+    for checkpoint in found:
+        click.echo(write_checkpoint(checkpoint), nl=False)
+
+
+@audit.command("prune")
+@click.option("--older-than", "age", required=True, help="How long entries are kept, such as 400d.")
+@click.option("--confirm", is_flag=True, help="Do it; otherwise it is only said what would be done.")
+@click.option("--config.file", "config_file", type=click.Path(path_type=Path, exists=True), help="Prune its database.")
+@click.option("--storage.path", "storage_path", type=click.Path(path_type=Path), help="Prune the SQLite in there.")
+def prune(age: str, confirm: bool, config_file: Path | None, storage_path: Path | None) -> None:
+    """Remove what is older from the database; an entry says so in its place, and the chain still verifies."""
+    try:
+        now = datetime.now(UTC)
+        before = now - parse_duration(age)
+    except (DurationError, OverflowError) as error:
+        raise click.BadParameter(str(error), param_hint="--older-than") from None
+    telemetry.configure(format="logfmt", level="warning", role="prune")
+    ledger = _stored(config_file, storage_path)
+    pruning = ledger.prune(before, now=now, actor=getuser()) if confirm else ledger.foresee_pruning(before, now=now)
+    _say_pruning(pruning, done=confirm)
+
+
+def _say_pruning(pruning: Pruning, *, done: bool) -> None:
+    if pruning.kept_for:
+        click.echo(f"since {pruning.before} everything is kept for {pruning.kept_for}", err=True)
+    if not pruning.entries:
+        click.echo(f"no entry before {pruning.before} is there to be removed")
+        return
+    what = f"{pruning.entries} entries, {pruning.first_seq} to {pruning.last_seq}"
+    rest = "and the runs and incidents that ended before"
+    if done:
+        click.echo(f"removed: {what}, {rest} {pruning.before}")
+    else:
+        click.echo(f"would be removed: {what}, {rest} {pruning.before}; say --confirm to do it")
 
 
 @audit.command()
@@ -94,14 +172,19 @@ def _say(broken: Break | None, entries: int, head: str) -> None:
     click.echo(f"the chain holds: {entries} entries, head {head}")
 
 
-def _verified(entries: Iterator[tuple[AuditEntry, int]], *, length: int) -> tuple[Break | None, int, str]:
-    """The first break, and the last entry; each entry comes with its share of `length`, for those who wait."""
-    seq, hash = 0, GENESIS
+def _verified(
+    entries: Iterator[tuple[AuditEntry, int]], *, length: int, kept: Kept, may_be_a_part: bool = False
+) -> tuple[Break | None, int, str]:
+    """The first break, how many there are, and the hash of the last.
+
+    Each entry comes with its share of `length`, for those who wait.
+    """
+    count, hash = 0, GENESIS
 
     def watched(bar: Any) -> Iterator[AuditEntry]:
-        nonlocal seq, hash
-        for entry, share in entries:
-            seq, hash = entry.seq, entry.hash
+        nonlocal count, hash
+        for count, (entry, share) in enumerate(entries, 1):  # noqa: B007
+            hash = entry.hash
             bar.update(share)
             yield entry
 
@@ -109,8 +192,16 @@ def _verified(entries: Iterator[tuple[AuditEntry, int]], *, length: int) -> tupl
     with click.progressbar(
         length=length, label="verifying", file=sys.stderr, hidden=hidden, update_min_steps=max(1, length // 200)
     ) as bar:
-        broken = first_break(watched(bar))
-    return broken, seq, hash
+        broken = (_first_break_of_part if may_be_a_part else first_break)(watched(bar), kept=kept)
+    return broken, count, hash
+
+
+def _first_break_of_part(entries: Iterator[AuditEntry], *, kept: Kept) -> Break | None:
+    """As `first_break`; the entries may be a part of the log, if what they follow was kept."""
+    first = next(entries, None)
+    if first is None or (hash := kept.get(first.seq - 1)) is None:
+        return first_break(chain([first] if first else [], entries), kept=kept)
+    return first_break(chain([first], entries), seq=first.seq - 1, previous_hash=hash, kept=kept)
 
 
 def _stored(config_file: Path | None, storage_path: Path | None) -> SqlLedger:

@@ -73,7 +73,7 @@ class _Walk:
         if self.begins_after is None:
             return None
         seq, hash = self.begins_after
-        if hash in (self.kept.get(seq), self.pruned.get(seq)):
+        if self.pruned.get(seq) == hash:
             return None
         if seq in self.pruned:
             return Break(seq=seq + 1, words=_NOT_LINKED)

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from webhook.core.alert import Alert
-from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, first_break, seal_all
+from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, seal_all
+from webhook.core.chain import first_break
 from webhook.core.incident import Incident, Pair, Run
 from webhook.core.pause import Pause, pauses_of
 from webhook.core.state import Draft, Keys, Snapshot, pair_due

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +97,25 @@ class Verified:
 
     async def __call__(self, request: Request) -> Response:
         await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
-        broken = await run_in_threadpool(self.ledger.verify)
-        seq, hash = await run_in_threadpool(self.ledger.head)
+        return JSONResponse(await run_in_threadpool(self._answer))
+
+    def _answer(self) -> dict[str, Any]:
+        broken, count, (_, hash) = self.ledger.verify(), self.ledger.count(), self.ledger.head()
         first = {"seq": broken.seq, "words": broken.words} if broken else None
-        return JSONResponse({"ok": broken is None, "entries": seq, "head": hash, "first_bad": first})
+        return {"ok": broken is None, "entries": count, "head": hash, "first_bad": first}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpointed:
+    """`GET /api/v1/audit/checkpoints`: every checkpoint, oldest first, to be kept elsewhere."""
+
+    ledger: SqlLedger
+    authenticator: Authenticator
+
+    async def __call__(self, request: Request) -> Response:
+        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        found = await run_in_threadpool(self.ledger.checkpoints)
+        return JSONResponse({"items": [asdict(checkpoint) for checkpoint in found], "next": None})
 
 
 def listing(kind: str) -> Listing:

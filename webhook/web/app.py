@@ -14,7 +14,7 @@ from webhook.errors import WebhookError
 from webhook.people import People
 from webhook.ports import Follower
 from webhook.web.answers import error_answer
-from webhook.web.api import Counted, Listed, One, Verified
+from webhook.web.api import Checkpointed, Counted, Listed, One, Verified
 from webhook.web.auth import Authenticator
 from webhook.web.explain import Explained
 from webhook.web.export import Exported, Streamed
@@ -61,6 +61,7 @@ def make_app(
             *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
             *(Route(path, ready) for path in ("/readyz", "/-/ready", "/startupz")),
             Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
+            Route("/api/v1/audit/checkpoints", _endpoint(Checkpointed(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/audit/export", _endpoint(Exported(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/runs/{id}/events", _endpoint(Events(authenticator=authenticator, account=account))),
             Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(authenticator=authenticator, account=account))),

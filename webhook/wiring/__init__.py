@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from webhook.asking import Asking
+from webhook.care import Care
 from webhook.change import Change
 from webhook.core.alert import Notification
 from webhook.edge.configfile import Config
@@ -63,6 +64,8 @@ class Services:
     execution: Execution
     #: Compares with Alertmanager, aside from everything else.
     reconcile: Callable[[], None]
+    #: Looks after the record, aside from everything else.
+    care: Callable[[], None]
     owner: str
     close: Callable[[], None] = field(default=lambda: None)
 
@@ -88,7 +91,7 @@ def build_worker(site: Site) -> Services:
     change = Change(store=store, ledger=ledger)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     asking = Asking(alertmanagers=current.alertmanagers, now=now)
-    aside = Aside()
+    aside, apart = Aside(), Aside()
     escalating = Escalating(
         change=change,
         rulebook=lambda: current.rulebook,
@@ -106,6 +109,7 @@ def build_worker(site: Site) -> Services:
         now=now,
         new_id=new_id,
     )
+    care = Care(archive=ledger, terms=current.terms, now=now)
     runner = AnsibleRunner(work_dir=site.storage.absolute() / "work")
     return Services(
         current=current,
@@ -132,6 +136,8 @@ def build_worker(site: Site) -> Services:
             new_id=new_id,
         ),
         reconcile=lambda: aside.do("reconcile", reconciling.reconcile),
+        # Apart from what people wait for: the first removal of years takes minutes.
+        care=lambda: apart.do("care", care.take),
         execution=Execution(
             change=change,
             workshop=current.workshop,

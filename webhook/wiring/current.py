@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from webhook.attempt import Workshop
+from webhook.care import Terms
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.rulebook import Rulebook
 from webhook.core.target import Inventory
@@ -18,6 +19,7 @@ from webhook.edge.inventory import read_inventory
 from webhook.edge.revision import revision_of, write_rules
 from webhook.errors import ConfigError, Problem
 from webhook.ports import Alertmanagers, Batch
+from webhook.signing import read_signer
 from webhook.wiring.clock import new_id, now
 
 log = structlog.get_logger()
@@ -67,6 +69,15 @@ class Current:
         from webhook.edge.alertmanager import AlertmanagerClient
 
         return AlertmanagerClient(alertmanagers=known)
+
+    def terms(self) -> Terms:
+        """How the record is kept."""
+        key = self.config.checkpoints.signing_key_file
+        return Terms(
+            retention=self.config.retention,
+            checkpoint_interval=self.config.checkpoints.interval,
+            sign=read_signer(key) if key else None,
+        )
 
     def workshop(self) -> Workshop:
         """Where playbooks and inventory lie."""

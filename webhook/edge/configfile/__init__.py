@@ -14,6 +14,7 @@ from webhook.core.httpconfig import Server
 from webhook.core.redaction import Redaction, RedactionError
 from webhook.core.rule import Limits, Rule
 from webhook.edge.configfile.alertmanagers import read_alertmanagers
+from webhook.edge.configfile.checkpoints import Checkpoints, read_checkpoints
 from webhook.edge.configfile.escalations import read_escalations
 from webhook.edge.configfile.fields import known, read_mode, read_rate
 from webhook.edge.configfile.guards import Names
@@ -54,9 +55,8 @@ _TOP = {
     "ignore_labels",
     "escalations",
     "external_url",
-}
-_TOP_LATER = {
     "retention",
+    "audit",
 }
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _DATABASE_SCHEMES = ("postgresql://", "postgres://", "sqlite:///")
@@ -89,6 +89,9 @@ class Config:
     reconcile_interval: timedelta
     #: What may not be stored, nor shown.
     redaction: Redaction
+    #: How long the record is kept; None: for ever.
+    retention: timedelta | None
+    checkpoints: Checkpoints
 
 
 def read_config(path: Path, *, check_vars: CheckVars | None = None, has_tests: bool = False) -> Config:
@@ -103,7 +106,6 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None, has_tests: b
     fields = known(
         load(path, problems),
         _TOP | {"tests"} if has_tests else _TOP,
-        later=_TOP_LATER,
         required={"inventory", "rule_files"},
     )
     playbooks = _folder(fields.get("playbooks"), path.parent / "playbooks")
@@ -136,6 +138,9 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None, has_tests: b
     redaction = _redaction(fields.get("redact"))
     ignore_labels = frozenset(otherwise(string_list(fields.get("ignore_labels")), ()))
     external_url = _external_url(fields.get("external_url"))
+    # Less than a day could remove what is still under way.
+    retention = duration(fields.get("retention"), minimum=timedelta(days=1))
+    checkpoints = read_checkpoints(fields.get("audit"))
     refuse(problems)
     return Config(
         file=path.absolute(),
@@ -153,6 +158,8 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None, has_tests: b
         alertmanagers=alertmanagers,
         reconcile_interval=reconcile_interval,
         redaction=redaction,
+        retention=retention,
+        checkpoints=checkpoints,
     )
 
 

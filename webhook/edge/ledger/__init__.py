@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -15,22 +16,24 @@ import structlog
 from sqlalchemy import Connection, Engine, Select, func, insert, select, text
 
 from webhook.core.alert import Alert
-from webhook.core.audit import GENESIS, AuditEntry, Event, timestamp
+from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, Event, timestamp
 from webhook.core.chain import Break, first_break
+from webhook.core.checkpoint import Checkpoint
 from webhook.core.incident import Incident, Run, RunState
 from webhook.core.pause import Pause, pauses_of
 from webhook.core.search import Query, term
 from webhook.core.transcript import Passage
-from webhook.edge.ledger import find, index, row
+from webhook.edge.ledger import find, index, prune, row
 from webhook.edge.ledger.database import open_engine as open_engine
 from webhook.edge.ledger.database import reading, writing
 from webhook.edge.ledger.find import NO_END, Tally
 from webhook.edge.ledger.outcome import count_outcomes
 from webhook.edge.ledger.schema import LISTINGS as LISTINGS
-from webhook.edge.ledger.schema import Listing, audit, batches, runs, transcripts
+from webhook.edge.ledger.schema import Listing, audit, batches, checkpoints, runs, transcripts
 from webhook.edge.ledger.schema import metadata as metadata
 from webhook.errors import NotFound
-from webhook.ports import Batch
+from webhook.ports import Batch, Pruning
+from webhook.signing import Sign
 
 log = structlog.get_logger()
 
@@ -41,6 +44,8 @@ FACETS_SECONDS = 0.25
 
 #: So far back it is looked for the alerts behind an open incident, and so long.
 _MOST_DECISIONS, _PATIENCE_SECONDS = 200, 10.0
+#: For so long it is known which batches were written.
+KEEP_BATCHES = timedelta(days=1)
 #: Rows that are read at once where all of them are.
 _PORTION = 500
 
@@ -79,8 +84,15 @@ class SqlLedger:
         with reading(self.engine) as connection:
             return _head(connection)
 
+    def count(self) -> int:
+        """How many entries there are, those that were pruned left out."""
+        with reading(self.engine) as connection:
+            return _head(connection)[0] - prune.last_pruned(connection)
+
     def entries(self, *, after: int = 0, step: int = 2000) -> Iterator[AuditEntry]:
-        """Every entry after a seq, in order, read in portions."""
+        """Every entry after a seq that was not pruned, in order, read in portions."""
+        with reading(self.engine) as connection:
+            after = max(after, prune.last_pruned(connection))
         while True:
             with reading(self.engine) as connection:
                 query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(step)
@@ -91,8 +103,61 @@ class SqlLedger:
             after = portion[-1].seq
 
     def verify(self) -> Break | None:
-        """The first entry at which the chain breaks; None when it holds."""
-        return first_break(self.entries()) or self.cut()
+        """The first entry at which the chain breaks, or differs from a checkpoint; None when it holds."""
+        return first_break(self.entries(), kept=self.kept()) or self.cut()
+
+    def kept(self) -> dict[int, str]:
+        """The hash of each entry at which there is a checkpoint."""
+        return {found.seq: found.hash for found in self.checkpoints()}
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Every checkpoint, oldest first."""
+        return [Checkpoint(**found) for found in self.rows(select(checkpoints).order_by(checkpoints.c.seq))]
+
+    def add_checkpoint(self, at: datetime, sign: Sign | None) -> Checkpoint | None:
+        """A new checkpoint at the head; None when there is one already, or nothing to be at."""
+        with writing(self.engine) as connection:
+            seq, hash = _head(connection)
+            if not seq or connection.execute(select(checkpoints.c.seq).where(checkpoints.c.seq == seq)).first():
+                return None
+            found = Checkpoint(seq=seq, hash=hash, at=timestamp(at))
+            if sign is not None:
+                found = replace(found, signature=sign(found.signed))
+            connection.execute(insert(checkpoints), asdict(found))
+        log.info("checkpoint", action="checkpoint", **asdict(found))
+        return found
+
+    def foresee_pruning(self, before: datetime, *, now: datetime) -> Pruning:
+        """What a pruning of all that is older would remove."""
+        paused_since = self._paused_since(now)
+        with reading(self.engine) as connection:
+            return prune.foresee(connection, timestamp(before), paused_since=paused_since)
+
+    def prune(self, before: datetime, *, now: datetime, actor: str) -> Pruning:
+        """What was pruned: an entry says so, and then it is removed."""
+        paused_since = self._paused_since(now)
+        with writing(self.engine) as connection:
+            found = prune.foresee(connection, timestamp(before), paused_since=paused_since)
+            if found.entries:
+                _append(connection, _pruning_batch(found, at=now, actor=actor))
+                prune.record(connection, found, batches_before=timestamp(now - KEEP_BATCHES))
+        self.remove_pruned()
+        return found
+
+    def _paused_since(self, now: datetime) -> str | None:
+        return min((timestamp(pause.said.at) for pause in self.pauses() if now < pause.until), default=None)
+
+    def remove_pruned(self) -> None:
+        """Remove what was pruned, and what an earlier removal that was ended left."""
+        removed = -1
+        while removed:
+            with writing(self.engine) as connection:
+                removed = prune.remove_portion(connection)
+
+    def analyze(self) -> None:
+        """Let the database count anew what its plans are made by."""
+        with writing(self.engine) as connection:
+            connection.execute(text("ANALYZE"))
 
     def cut(self) -> Break | None:
         """Where the end of the log is missing, which the chain alone cannot tell."""
@@ -224,6 +289,12 @@ def _is_there(connection: Connection, batch: Batch, last_seq: int) -> bool:
     """Whether it is this batch that ends at a seq; one without entries, or whose entries are gone, counts as it."""
     at = connection.execute(select(audit.c.at).where(audit.c.seq == last_seq)).scalar()
     return not batch.events or at is None or at == timestamp(batch.events[-1].at)
+
+
+def _pruning_batch(pruning: Pruning, *, at: datetime, actor: str) -> Batch:
+    body = {name: getattr(pruning, name) for name in ("first_seq", "last_seq", "last_hash", "before")}
+    event = AuditEvent(at=at, event=Event.PRUNE, actor=actor, body=body)
+    return Batch(id=f"prune:{pruning.last_seq}", at=at, events=(event,))
 
 
 def _head(connection: Connection) -> tuple[int, str]:

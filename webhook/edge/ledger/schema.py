@@ -97,6 +97,25 @@ transcripts = Table(
     Column("passages", Text, nullable=False),
 )
 
+#: The last entry of those that were removed each time; nothing else may be removed, as triggers see to.
+prunings = Table(
+    "prunings",
+    metadata,
+    Column("last_seq", _Number, primary_key=True, autoincrement=False),
+    Column("last_hash", String(64), nullable=False),
+    Column("before", String(27), nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+    Column("at", String(27), nullable=False),
+    #: Of nobody when there was no key.
+    Column("signature", Text),
+)
+
 #: The first and the last time in each span of a listing, since numbers follow time almost, but not quite.
 spans = Table(
     "spans",
