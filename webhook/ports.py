@@ -273,6 +273,10 @@ class History(Protocol):
         """The incidents that have no end on the record, each with the latest word on the alerts behind it."""
         ...
 
+    def run(self, id: str) -> Run | None:
+        """A run as it is on the record; None when it is not."""
+        ...
+
     def unfinished_runs(self) -> list[Run]:
         """The runs that were queued or begun, and have no end on the record."""
         ...

@@ -131,6 +131,10 @@ class Upkeep:
             run = draft.runs.get(id)
             if run is None or run.state is not RunState.RUNNING or not self.change.store.without_lease([id]):
                 return None
+            if recorded is not None and recorded.outcome is not None:
+                # Redis went back to before its end, and someone began it again, who then did nothing.
+                finish(draft, moment, recorded, recorded.outcome, reason=recorded.reason)
+                return True
             if passages := self.change.store.told(id):
                 run = replace(run, task_results=task_results(passages))
                 draft.transcripts[id] = passages
@@ -141,7 +145,7 @@ class Upkeep:
         if run is None or run.state is not RunState.RUNNING:
             return
         # First its processes, then the claim: the next attempt must not meet them.
-        ended = self.end_leftovers(id)
+        ended, recorded = self.end_leftovers(id), self.history.run(id)
         phase = "rollback-lost" if run.ending else "lost"
         if self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:{phase}", at=moment.now):
             log.warning("a run was lost", action="lose", run=id, processes_ended=ended)

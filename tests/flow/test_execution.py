@@ -239,8 +239,13 @@ def test_a_run_is_not_begun_again_when_redis_went_back_to_before_it_began() -> N
     scene.clock.advance(seconds=1)
     with pytest.raises(WentBack):
         scene.execution.execute(doorbell.about)
-    assert len(scene.playbooks.jobs) == 1
     assert [event.event for event in scene.ledger.events].count(Event.RUN_STARTED) == 1
+    # And what the record says of its end counts, so that nothing else is tried for the same firing
+    scene.store.leases.clear()
+    scene.keep_up()
+    scene.work()
+    assert outcomes(scene) == [Outcome.UNPROVED]
+    assert len(scene.playbooks.jobs) == 1
 
 
 def test_a_run_whose_worker_vanished_is_lost_after_its_processes_are_gone() -> None:

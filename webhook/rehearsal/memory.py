@@ -232,6 +232,9 @@ class MemoryLedger:
         self.incidents.update({record.incident.id: record.incident for record in batch.incidents})
         return True
 
+    def run(self, id: str) -> Run | None:
+        return self.runs.get(id)
+
     def unfinished_runs(self) -> list[Run]:
         return [run for run in self.runs.values() if run.outcome is None]
 
