@@ -139,50 +139,40 @@ def test_all_that_can_happen_can_be_written() -> None:
 # Mistakes
 
 
+NONE, RUN = "name: a, alerts: []", "expect: [{at: 0m, decision: run}]"
+
+
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ("[]", "give at least one test"),
-        ("[{name: a}]", "the key 'alerts' is missing"),
-        ("[{name: a, alerts: [], expect: []}]", "a test that expects nothing can not fail"),
-        ("[{name: a, alerts: [{at: 0m}], expect: [{at: 0m, decision: run}]}]", "the key 'labels' is missing"),
-        ("[{name: a, alerts: [{at: 5, labels: {}}], expect: [{at: 0m, decision: run}]}]", "the unit is missing"),
-        (
-            "[{name: a, alerts: [{at: 0m, labels: {port: 80}}], expect: [{at: 0m, decision: run}]}]",
-            "write it in quotes: '80'",
-        ),
-        ("[{name: a, alerts: [], expect: [{at: 0m}]}]", "give what is expected"),
-        ("[{name: a, alerts: [], expect: [{at: 0m, decision: run, outcome: fixed}]}]", "give what is expected"),
-        (
-            "[{name: a, alerts: [], expect: [{at: 0m, decision: runs}]}]",
-            "'runs' is not known here; did you mean 'run'?",
-        ),
-        ("[{name: a, alerts: [], expect: [{at: 0m, guard: cooldwon}]}]", "did you mean 'cooldown'?"),
-        (
-            "[{name: a, alerts: [], expect: [{at: 0m, decision: run, rule: restart-wbe}]}]",
-            "did you mean 'restart-web'?",
-        ),
-        ("[{name: a, alerts: [], expect: [{at: 0m, decision: run, target: web9}]}]", "'web9' is not known here"),
-        (
-            "[{name: a, alerts: [], playbooks: {rstart.yml: {}}, expect: [{at: 0m, decision: run}]}]",
-            "did you mean 'restart.yml'?",
-        ),
-        (
-            "[{name: a, alerts: [], probes: [{at: 0m}], expect: [{at: 0m, decision: run}]}]",
-            "the key 'healthy' is missing",
-        ),
-        ("[{name: a, alerts: [], start: 2026-01-30, expect: [{at: 0m, decision: run}]}]", "which YAML reads as a date"),
-        (
-            "[{name: a, alerts: [], start: '2026-01-30', expect: [{at: 0m, decision: run}]}]",
-            "a time with its zone is needed",
-        ),
-        ("[{name: a, alert: [], alerts: [], expect: [{at: 0m, decision: run}]}]", "did you mean 'alerts'?"),
+        ("name: a", "the key 'alerts' is missing"),
+        (f"{NONE}, expect: []", "a test that expects nothing can not fail"),
+        (f"name: a, alerts: [{{at: 0m}}], {RUN}", "the key 'labels' is missing"),
+        (f"name: a, alerts: [{{at: 5, labels: {{}}}}], {RUN}", "the unit is missing"),
+        (f"name: a, alerts: [{{at: 0m, labels: {{port: 80}}}}], {RUN}", "write it in quotes: '80'"),
+        (f"{NONE}, expect: [{{at: 0m}}]", "give what is expected"),
+        (f"{NONE}, expect: [{{at: 0m, decision: run, outcome: fixed}}]", "give what is expected"),
+        (f"{NONE}, expect: [{{at: 0m, decision: runs}}]", "'runs' is not known here; did you mean 'run'?"),
+        (f"{NONE}, expect: [{{at: 0m, guard: cooldwon}}]", "did you mean 'cooldown'?"),
+        (f"{NONE}, expect: [{{at: 0m, decision: run, rule: restart-wbe}}]", "did you mean 'restart-web'?"),
+        (f"{NONE}, expect: [{{at: 0m, decision: run, target: web9}}]", "'web9' is not known here"),
+        (f"{NONE}, expect: [{{at: 292y, decision: run}}]", "a test lasts 366d at the most"),
+        (f"{NONE}, {RUN}, playbooks: {{rstart.yml: {{}}}}", "did you mean 'restart.yml'?"),
+        (f"{NONE}, {RUN}, probes: [{{at: 0m}}]", "the key 'healthy' is missing"),
+        (f"{NONE}, {RUN}, start: 2026-01-30", "which YAML reads as a date"),
+        (f"{NONE}, {RUN}, start: '2026-01-30'", "a time with its zone is needed"),
+        (f"{NONE}, {RUN}, start: '9999-12-31T23:59:59Z'", "a time with its zone is needed"),
+        (f"{NONE}, {RUN}, alert: []", "did you mean 'alerts'?"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(written: str, words: str) -> None:
-    _, problems = read(written)
+    _, problems = read(f"[{{{written}}}]")
     assert any(words in problem for problem in problems), problems
     assert all(problem.startswith("t.yml:1:") for problem in problems)
+
+
+def test_a_file_without_a_test_is_no_file_of_tests() -> None:
+    assert read("[]")[1] == ["t.yml:1:1: give at least one test"]
 
 
 def test_every_guard_has_the_name_by_which_it_is_expected() -> None:

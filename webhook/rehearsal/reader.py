@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Final
 
 from webhook.core.alert import Alert, AlertStatus, fingerprint_of
+from webhook.core.duration import format_duration
 from webhook.core.guard import NAMES as GUARD_NAMES
 from webhook.core.incident import Choice, Outcome
 from webhook.core.rulebook import Rulebook
@@ -32,6 +33,10 @@ from webhook.rehearsal.scenario import Answered, Delivery, Health, Paused, Perfo
 
 #: A Monday, at noon.
 START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
+#: An escalation, for one, has something to do every minute.
+LONGEST: Final = timedelta(days=366)
+#: Whoever means another year has mistyped it.
+_YEARS: Final = range(1970, 2200)
 
 _TEST: Final = {"name", "start", "alerts", "probes", "require", "playbooks", "approvals", "pauses", "expect"}
 _DECISIONS: Final = (*(choice.value for choice in Choice), NONE)
@@ -54,7 +59,11 @@ class _Reader:
     start: datetime
 
     def at(self, node: Node | None) -> datetime:
-        return self.start + otherwise(duration(node), timedelta(0))
+        after = otherwise(duration(node), timedelta(0))
+        if node is not None and after > LONGEST:
+            node.report(f"a test lasts {format_duration(LONGEST)} at the most; give it another start")
+            return self.start
+        return self.start + after
 
     def deliveries(self, node: Node | None) -> tuple[Delivery, ...]:
         firing: dict[str, datetime] = {}
@@ -178,7 +187,7 @@ def _start(node: Node | None) -> datetime:
         return START
     try:
         at = datetime.fromisoformat(written)
-        if at.tzinfo is not None:
+        if at.tzinfo is not None and at.year in _YEARS:
             return at.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
