@@ -98,6 +98,17 @@ def test_what_is_older_is_removed_an_entry_says_so_and_the_chain_holds(sealed: S
     assert [row["seq"] for row in sealed.page(LISTINGS["audit"], Query(), limit=50).rows] == [10, 9, 8, 7, 6, 5]
 
 
+def test_the_rules_by_which_what_is_left_was_decided_are_written_anew(ledger: SqlLedger) -> None:
+    for number, revision in enumerate(("a", "b", None, "c")):
+        event = Event.RELOAD if revision else Event.DECISION
+        ledger.append(batch(f"b{number}", entry(3600 * number, event=event, body={"revision": revision})))
+    ledger.prune(EPOCH + 2 * HOUR, now=LATER, actor="jane")
+    left = [(found.event, found.body) for found in ledger.entries()]
+    assert [event for event, _ in left] == ["decision", "reload", "reload", "prune"]
+    assert [body for event, body in left if event == "reload"] == ['{"revision":"c"}', '{"revision":"b"}']
+    assert ledger.verify() is None
+
+
 def test_pruning_again_goes_on_from_there(sealed: SqlLedger) -> None:
     sealed.prune(EPOCH + 2 * HOUR, now=LATER, actor="a")
     assert sealed.prune(EPOCH + 2 * HOUR, now=LATER, actor="a").entries == 0, "nothing is left to be pruned"

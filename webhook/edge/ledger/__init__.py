@@ -134,12 +134,16 @@ class SqlLedger:
             return prune.foresee(connection, timestamp(before), paused_since=paused_since)
 
     def prune(self, before: datetime, *, now: datetime, actor: str) -> Pruning:
-        """What was pruned: an entry says so, and then it is removed."""
-        paused_since = self._paused_since(now)
+        """What was pruned: an entry says so, and then it is removed.
+
+        The rules by which the oldest of what is left was decided are written anew.
+        """
+        paused_since, rules = self._paused_since(now), list(self._all("audit", "event", Event.RELOAD.value))
         with writing(self.engine) as connection:
             found = prune.foresee(connection, timestamp(before), paused_since=paused_since)
             if found.entries:
-                _append(connection, _pruning_batch(found, at=now, actor=actor))
+                kept = next((row.read_event(entry) for entry in rules if entry["seq"] <= found.last_seq), None)
+                _append(connection, _pruning_batch(found, kept, at=now, actor=actor))
                 prune.record(connection, found, batches_before=timestamp(now - KEEP_BATCHES))
         self.remove_pruned()
         return found
@@ -291,10 +295,11 @@ def _is_there(connection: Connection, batch: Batch, last_seq: int) -> bool:
     return not batch.events or at is None or at == timestamp(batch.events[-1].at)
 
 
-def _pruning_batch(pruning: Pruning, *, at: datetime, actor: str) -> Batch:
+def _pruning_batch(pruning: Pruning, kept: AuditEvent | None, *, at: datetime, actor: str) -> Batch:
     body = {name: getattr(pruning, name) for name in ("first_seq", "last_seq", "last_hash", "before")}
     event = AuditEvent(at=at, event=Event.PRUNE, actor=actor, body=body)
-    return Batch(id=f"prune:{pruning.last_seq}", at=at, events=(event,))
+    events = (replace(kept, at=at), event) if kept is not None else (event,)
+    return Batch(id=f"prune:{pruning.last_seq}", at=at, events=events)
 
 
 def _head(connection: Connection) -> tuple[int, str]:
