@@ -8,6 +8,7 @@ from pathlib import Path
 
 from webhook.core.alert import Alert
 from webhook.core.audit import timestamp
+from webhook.core.confinement import Confinement, Credential, Secrets, secrets_for
 from webhook.core.evidence import unfit_words_of
 from webhook.core.incident import ProbeAnswer, Run
 from webhook.core.placeholder import filled, missing_names
@@ -27,6 +28,13 @@ class Workshop:
     inventory: Path
     #: What may not be stored, nor shown.
     redaction: Redaction = Redaction()
+    confinement: Confinement = Confinement()
+    credentials: tuple[Credential, ...] = ()
+
+    def secrets(self, run: Run) -> Secrets:
+        """What a run gets of the credentials."""
+        groups = [name for name, hosts in self.rulebook.inventory.groups.items() if run.target in hosts]
+        return secrets_for(self.credentials, rule=run.rule, groups=groups)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +61,7 @@ class Attempt:
         return PlaybookJob(
             run=self.run.id,
             playbook=self.workshop.playbooks / (playbook or self.step.playbook),
+            playbooks=self.workshop.playbooks,
             inventory=self.workshop.inventory,
             target=self.run.target,
             variables=self.step.vars,
@@ -60,6 +69,8 @@ class Attempt:
             timeout=self.step.timeout,
             check=check,
             redact=tuple(self.workshop.redaction.patterns),
+            confinement=self.workshop.confinement,
+            secrets=self.workshop.secrets(self.run),
         )
 
 

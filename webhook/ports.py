@@ -13,6 +13,7 @@ from typing import Protocol
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent
 from webhook.core.checkpoint import Checkpoint
+from webhook.core.confinement import Confinement, Secrets
 from webhook.core.httpconfig import Server
 from webhook.core.incident import Decision, Incident, Pair, Run
 from webhook.core.incident import ProbeAnswer as ProbeAnswer
@@ -97,6 +98,8 @@ class PlaybookJob:
     run: str
     #: Absolute; was found below the playbooks folder when the configuration was read.
     playbook: Path
+    #: The folder that it was found below.
+    playbooks: Path
     #: Absolute; any inventory that Ansible reads.
     inventory: Path
     #: Equals one inventory host name.
@@ -110,8 +113,8 @@ class PlaybookJob:
     redact: tuple[str, ...] = ()
     #: Ansible's check mode with differences shown: nothing is changed.
     check: bool = False
-    #: Ansible may be forked from a process that has imported it.
-    warm: bool = True
+    confinement: Confinement = Confinement()
+    secrets: Secrets = Secrets()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from webhook.core.confinement import Confinement, Secrets
 from webhook.core.incident import TaskResult
 from webhook.core.transcript import Transcript, text_of
 from webhook.edge.playbook.runner import AnsibleRunner
@@ -55,10 +56,13 @@ class Site:
         return PlaybookJob(
             run=f"run{os.getpid()}x{self.runs}x{time.time_ns()}",
             playbook=playbook,
+            playbooks=self.folder,
             inventory=self.inventory,
             target=given.pop("target", "web1"),
             variables=given.pop("variables", {}),
             redact=given.pop("redact", ()),
+            confinement=given.pop("confinement", Confinement()),
+            secrets=given.pop("secrets", Secrets()),
             alertmend=given,
             timeout=timedelta(seconds=seconds),
         )

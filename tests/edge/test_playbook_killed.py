@@ -130,8 +130,8 @@ from pathlib import Path
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.ports import PlaybookJob
 run, playbook, inventory, work = sys.argv[1:]
-job = PlaybookJob(run=run, playbook=Path(playbook), inventory=Path(inventory), target="web1", variables={},
-                  alertmend={}, timeout=timedelta(minutes=5))
+job = PlaybookJob(run=run, playbook=Path(playbook), playbooks=Path(playbook).parent, inventory=Path(inventory),
+                  target="web1", variables={}, alertmend={}, timeout=timedelta(minutes=5))
 AnsibleRunner(work_dir=Path(work)).run(job, is_cancelled=lambda: False, hear=lambda passage: None)
 """
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.edge.playbook_site import Site, marked, until
+from webhook.core.confinement import Confinement
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.warm import Warm
 from webhook.ports import PlaybookEnd, PlaybookResult
@@ -35,7 +36,7 @@ def both(site: Site, tasks: list[dict[str, Any]], **given: Any) -> tuple[Playboo
     found = []
     for warm in (False, True):
         job = site.job(tasks, **given)
-        result = site.play(replace(job, warm=warm))
+        result = site.play(replace(job, confinement=Confinement(warm=warm)))
         assert "started cold" not in result.reason
         output = site.output.replace(job.run, "RUN").replace(job.playbook.name, "PLAY")
         output = re.sub(r"run-[a-z0-9_]{8}|ansible-(local|tmp)-[-.0-9a-z_]+|\d+\.\d{4,}", "X", output)
@@ -178,7 +179,7 @@ def test_a_question_is_asked_on_the_terminal(site: Site) -> None:
 def is_forked(site: Site, *, warm: bool) -> bool:
     """Whether the run that is under way was forked: its environment in the process table is then our mark alone."""
     waiting: list[dict[str, Any]] = [{"ansible.builtin.wait_for": {"path": "{{ home }}/go", "sleep": 1}}]
-    job = replace(site.job(waiting), warm=warm)
+    job = site.job(waiting, confinement=Confinement(warm=warm))
     thread = threading.Thread(target=lambda: site.play(job))
     thread.start()
     until(lambda: any("wait_for" in line for line in marked(job.run)))

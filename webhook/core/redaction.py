@@ -41,6 +41,11 @@ class Redaction:
         return text
 
 
+def literally(text: str) -> str:
+    """The pattern that matches a text, and nothing else."""
+    return str(re2.escape(text))
+
+
 def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False

@@ -86,6 +86,8 @@ class Current:
             playbooks=self.config.playbooks,
             inventory=self.config.inventory,
             redaction=self.config.redaction,
+            confinement=self.config.confinement,
+            credentials=self.config.credentials,
         )
 
 
@@ -99,7 +101,8 @@ def load(file: Path, *, has_tests: bool = False) -> tuple[Config, Rulebook]:
     inventory, problems = _inventory(file)
     specs = ArgumentSpecs(elsewhere=inventory.variables if inventory else None)
     try:
-        config = read_config(file, check_vars=specs.check, has_tests=has_tests)
+        groups = inventory.groups if inventory else None
+        config = read_config(file, check_vars=specs.check, groups=groups, has_tests=has_tests)
     except ConfigError as error:
         raise ConfigError([*error.problems, *problems]) from None
     if inventory is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from webhook.core.confinement import Confinement, Credential
 from webhook.core.escalation import Chain
 from webhook.core.evidence import Policy
 from webhook.core.httpconfig import Server
@@ -16,6 +17,7 @@ from webhook.core.rule import Limits, Rule
 from webhook.edge.configfile.alertmanagers import read_alertmanagers
 from webhook.edge.configfile.checkpoints import Checkpoints, read_checkpoints
 from webhook.edge.configfile.escalations import read_escalations
+from webhook.edge.configfile.execution import read_credentials, read_execution
 from webhook.edge.configfile.fields import known, read_mode, read_rate
 from webhook.edge.configfile.guards import Names
 from webhook.edge.configfile.intervals import read_time_intervals
@@ -55,6 +57,8 @@ _TOP = {
     "ignore_labels",
     "escalations",
     "external_url",
+    "execution",
+    "credentials",
     "retention",
     "audit",
 }
@@ -92,10 +96,21 @@ class Config:
     #: How long the record is kept; None: for ever.
     retention: timedelta | None
     checkpoints: Checkpoints
+    #: How playbooks are run.
+    confinement: Confinement
+    credentials: tuple[Credential, ...]
 
 
-def read_config(path: Path, *, check_vars: CheckVars | None = None, has_tests: bool = False) -> Config:
-    """The configuration in `path` with the rule files that it names, their vars checked if someone is given who can.
+def read_config(
+    path: Path,
+    *,
+    check_vars: CheckVars | None = None,
+    groups: Collection[str] | None = None,
+    has_tests: bool = False,
+) -> Config:
+    """The configuration in `path` with the rule files that it names.
+
+    The rules' vars are checked if someone is given who can, and the groups that are named, if the inventory's are.
 
     A file that `has_tests` is one of rule tests: its playbooks need not be there, unless it says where they are.
 
@@ -141,6 +156,13 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None, has_tests: b
     # Less than a day could remove what is still under way.
     retention = duration(fields.get("retention"), minimum=timedelta(days=1))
     checkpoints = read_checkpoints(fields.get("audit"))
+    confinement = read_execution(fields.get("execution"))
+    credentials = read_credentials(
+        fields.get("credentials"),
+        # A rule with a mistake is not among them.
+        rules=None if problems else [rule.name for rule in rules],
+        groups=groups,
+    )
     refuse(problems)
     return Config(
         file=path.absolute(),
@@ -160,6 +182,8 @@ def read_config(path: Path, *, check_vars: CheckVars | None = None, has_tests: b
         redaction=redaction,
         retention=retention,
         checkpoints=checkpoints,
+        confinement=confinement,
+        credentials=credentials,
     )
 
 

@@ -7,6 +7,7 @@ other end closes, be it that the run is cancelled or that the worker died, every
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import threading
@@ -21,6 +22,7 @@ from ansible_runner import interface
 
 from webhook.core.redaction import Redaction
 from webhook.edge.playbook import frame, terminal
+from webhook.edge.playbook.confine import kill_container
 from webhook.edge.playbook.folder import hold, remove_litter
 from webhook.edge.playbook.start import Start
 from webhook.edge.playbook.tree import adopt_orphans, end_descendants
@@ -72,8 +74,10 @@ class _Run:
         os.environ.clear()
         os.environ.update(self.order["environment"])
         os.chdir(self.order["folder"])
-        start = Start(folder=Path(self.order["folder"]), supervisor=os.getpid(), warm=self.warm)
-        terminal.install(start)
+        # In a container the limits are the engine's.
+        limits = {} if self.order["container"] else self.order["limits"]
+        start = Start(folder=Path(self.order["folder"]), supervisor=os.getpid(), limits=limits, warm=self.warm)
+        terminal.install(start, events=Path("artifacts", self.order["run"], "job_events").absolute())
         watch = threading.Thread(target=self._watch, daemon=True)
         watch.start()
         account = Account(
@@ -86,6 +90,8 @@ class _Run:
         if self.ended:
             watch.join()
             remove_litter(self.killed | end_descendants())
+            if self.order["container"]:
+                kill_container(self.order["container"]["process_isolation_executable"], self.order["run"])
         note = start.note()
         # Here as well as in the worker, which may be dead.
         shutil.rmtree(self.order["folder"], ignore_errors=True)
@@ -109,24 +115,33 @@ class _Run:
             # False: it is not written to disk as well.
             return False
 
+        engine = (self.order["container"] or {}).get("process_isolation_executable")
+        if engine and shutil.which(engine) is None:
+            return f"{engine} is not installed on this worker", None
         try:
             runner = interface.run(
                 private_data_dir=self.order["folder"],
-                ident="run",
+                # A container is called after it.
+                ident=self.order["run"],
                 playbook=self.order["playbook"],
-                inventory=self.order["inventory"],
                 limit=self.order["target"],
-                cmdline="--check --diff" if self.order["check"] else None,
+                cmdline=self._cmdline(),
                 quiet=True,
                 settings=SETTINGS,
                 event_handler=on_event,
                 # Without one, ansible-runner takes over the process's signals.
                 cancel_callback=lambda: bool(self.ended),
+                **(self.order["container"] or {}),
             )
         except Exception as error:
             # Its own bookkeeping can fail when what it watches is ended from outside.
             return f"{type(error).__name__}: {error}", None
         return str(runner.status), runner.rc
+
+    def _cmdline(self) -> str:
+        # A second inventory, with the target's secrets, is found in the run's folder by ansible-runner.
+        check = "--check --diff " if self.order["check"] else ""
+        return f"{check}-i {shlex.quote(self.order['inventory'])}"
 
     def _watch(self) -> None:
         self.connection.settimeout(self.order["timeout_seconds"])

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,9 @@ from pydantic import TypeAdapter
 
 from webhook.core.transcript import Passage
 from webhook.edge.playbook import frame
+from webhook.edge.playbook.confine import container_of, limits_of
+from webhook.edge.playbook.connections import Connections
+from webhook.edge.playbook.credentials import environment_of, write_secrets
 from webhook.edge.playbook.folder import private_folder, sweep, write_variables
 from webhook.edge.playbook.server import Server
 from webhook.edge.playbook.tree import MARK, end_leftovers
@@ -40,6 +44,14 @@ ENVIRONMENT: Final = (
     *("SSH_AUTH_SOCK", "ANSIBLE_CONFIG", "ANSIBLE_COLLECTIONS_PATH"),
 )
 
+#: Ansible's settings in every run.
+_SETTINGS: Final = {
+    # ansible-runner turns it off unless it is told otherwise.
+    "ANSIBLE_HOST_KEY_CHECKING": "True",
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_DIFF_ALWAYS": "True",
+    "ANSIBLE_RETRY_FILES_ENABLED": "False",
+}
 #: Whatever Ansible's --limit would read as more than the name of one host.
 _PATTERN = re.compile(r"^-|[\s,&!*~@?;{}$|]|^\[|\[.*\]$")
 
@@ -57,6 +69,7 @@ class AnsibleRunner:
         self._work_dir = work_dir
         self._environment = _environment(os.environ if environment is None else environment)
         self._server = Server(environment=self._environment)
+        self._connections = Connections(beside=work_dir)
         sweep(work_dir)
 
     def run(
@@ -72,6 +85,8 @@ class AnsibleRunner:
         try:
             with private_folder(self._work_dir) as folder:
                 write_variables(folder, job)
+                secret = write_secrets(folder, job.secrets, target=job.target)
+                job = replace(job, redact=(*job.redact, *secret))
                 answer = self._perform(job, folder, is_cancelled, hear)
         except OSError as error:
             answer = {"end": PlaybookEnd.FAILED, "reason": f"the playbook could not be started: {error}"}
@@ -84,11 +99,12 @@ class AnsibleRunner:
     def close(self) -> None:
         """End the server; runs that are under way end with it."""
         self._server.close()
+        self._connections.close()
 
     def _perform(
         self, job: PlaybookJob, folder: Path, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
     ) -> dict[str, Any]:
-        with self._server.fork(warm=job.warm) as connection:
+        with self._server.fork(warm=_is_warm(job)) as connection:
             frame.send(connection, self._order(job, folder))
             if (answer := _wait(connection, is_cancelled, hear)) is not None:
                 if note := answer.get("note"):
@@ -100,8 +116,16 @@ class AnsibleRunner:
 
     def _order(self, job: PlaybookJob, folder: Path) -> dict[str, Any]:
         scratch = str(folder / "tmp")
-        own = {MARK: job.run, "TMPDIR": scratch, "ANSIBLE_LOCAL_TEMP": scratch, "ANSIBLE_HOME": str(folder / "ansible")}
+        own = {
+            MARK: job.run,
+            "TMPDIR": scratch,
+            "ANSIBLE_LOCAL_TEMP": scratch,
+            "ANSIBLE_HOME": str(folder / "ansible"),
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._connections.folder(job)),
+        }
+        settings = {**_SETTINGS, **environment_of(job.secrets)}
         return {
+            "run": job.run,
             "folder": str(folder),
             "playbook": str(job.playbook),
             "inventory": str(job.inventory),
@@ -109,9 +133,15 @@ class AnsibleRunner:
             "timeout_seconds": job.timeout.total_seconds(),
             "check": job.check,
             "redact": list(job.redact),
-            "warm": job.warm,
-            "environment": {**self._environment, **own},
+            "warm": _is_warm(job),
+            "limits": limits_of(job.confinement.limits),
+            "container": container_of(job, {MARK: job.run, **settings}),
+            "environment": {**self._environment, **settings, **own},
         }
+
+
+def _is_warm(job: PlaybookJob) -> bool:
+    return job.confinement.warm and job.confinement.container is None
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
@@ -121,11 +151,7 @@ def _environment(given: Mapping[str, str]) -> dict[str, str]:
         "ANSIBLE_COLLECTIONS_PATH": f"{kept.get('HOME', '/root')}/.ansible/collections",
         **kept,
         "PATH": f"{Path(sys.executable).parent}:{given.get('PATH', os.defpath)}",
-        # ansible-runner turns it off unless it is told otherwise.
-        "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_DIFF_ALWAYS": "True",
-        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        **_SETTINGS,
     }
 
 

@@ -22,8 +22,7 @@ from ansible_runner.utils import OutputEventFilter
 KEPT: Final = 64 * 1024
 #: and this much more, that what has to be redacted is seen as a whole when it lies across the seam.
 MARGIN: Final = 8 * 1024
-#: Where Ansible's side leaves what events say, in the run's folder; what is longer is not read.
-EVENTS: Final = "artifacts/run/job_events"
+#: What an event says, beyond what is printed, is not read when it is longer.
 EVENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
 #: Stands where something was left out. Nobody who prints it can know it.
 SEAM: Final = f"\0{secrets.token_hex(8)}\0"
@@ -35,10 +34,13 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 First = Callable[[Sequence[str], Mapping[str, str]], None]
 
 
-def install(first: First) -> None:
-    """Have ansible-runner use what is here, in this process; `first` may start the command in its own way."""
+def install(first: First, *, events: Path) -> None:
+    """Have ansible-runner use what is here, in this process.
+
+    `first` may start the command in its own way; `events` is the folder where Ansible's side leaves what events say.
+    """
     pexpect.spawn = partial(Terminal, first)
-    runner.OutputEventFilter = Events
+    runner.OutputEventFilter = partial(Events, events)
 
 
 class Terminal(pexpect.spawn):  # type: ignore[misc]
@@ -75,6 +77,10 @@ class Events(OutputEventFilter):  # type: ignore[misc]
 
     _buffer: StringIO
 
+    def __init__(self, folder: Path, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._folder = folder
+
     def write(self, data: str) -> None:
         """Take what was printed next."""
         super().write(data)
@@ -85,10 +91,10 @@ class Events(OutputEventFilter):  # type: ignore[misc]
 
     def _emit_event(self, buffered_stdout: str, next_event_data: dict[str, Any] | None = None) -> dict[str, Any]:
         uuid = str((next_event_data or {}).get("uuid"))
-        event: dict[str, Any] = super()._emit_event(buffered_stdout, {"uuid": uuid} if _is_believed(uuid) else {})
+        believed = {"uuid": uuid} if self._is_believed(uuid) else {}
+        event: dict[str, Any] = super()._emit_event(buffered_stdout, believed)
         return event
 
-
-def _is_believed(uuid: str) -> bool:
-    file = Path(EVENTS, f"{uuid}-partial.json")
-    return bool(_UUID.fullmatch(uuid)) and file.is_file() and file.stat().st_size <= EVENT_LIMIT_BYTES
+    def _is_believed(self, uuid: str) -> bool:
+        file = self._folder / f"{uuid}-partial.json"
+        return bool(_UUID.fullmatch(uuid)) and file.is_file() and file.stat().st_size <= EVENT_LIMIT_BYTES

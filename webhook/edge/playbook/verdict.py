@@ -85,6 +85,8 @@ class Account:
         return "ok", f"{counts['ok']} tasks ok, {counts['changed']} changed"
 
     def _why(self, status: str, code: int | None) -> str:
+        if code is None:
+            return f"the playbook could not be run: {status}"
         said = self.first_error or self.first_line or status
         return f"ansible-playbook ended with status {code}: {said[:500]}"
 
