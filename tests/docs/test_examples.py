@@ -228,6 +228,7 @@ def _provide(site: Path, document: object) -> None:
             _write_certificate(site)
         elif key.endswith(("_file", "_tokens_files")) and not Path(value).is_absolute():
             (site / value).write_text(SECRETS.get(path[0], "0123456789abcdef0123456789abcdef") + "\n")
+            (site / value).chmod(0o600)
 
 
 def _texts(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

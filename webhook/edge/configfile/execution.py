@@ -34,6 +34,15 @@ _UNITS: Final = {"": 1, "B": 1} | {
 }
 #: Less than this, and Ansible itself does not start.
 _LEAST_MEMORY_BYTES: Final = 512 * 1024**2
+_CREDENTIAL: Final = {
+    "name",
+    "groups",
+    "rules",
+    "vault_password_file",
+    "ssh_private_key_file",
+    "connection_password_file",
+    "become_password_file",
+}
 _SECRETS: Final = tuple(field.name for field in fields_of(Secrets))
 
 
@@ -87,7 +96,7 @@ def read_credentials(
     """The credentials, for rules and groups that there are; None: it is not known which there are."""
     found: dict[str, Credential] = {}
     for item in items(node):
-        fields = mapping(item, known={"name", "groups", "rules", *_SECRETS}, required={"name"})
+        fields = mapping(item, known=_CREDENTIAL, required={"name"})
         name = text(fields.get("name")) or ""
         if name in found:
             fields["name"].report(f"the credential {name!r} was given already")
