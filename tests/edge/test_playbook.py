@@ -248,6 +248,15 @@ def test_a_failure_that_the_playbook_rescues_is_none(site: Site) -> None:
     assert result.end is PlaybookEnd.OK, result.reason
 
 
+def test_who_takes_long_to_say_whether_it_is_cancelled_does_not_keep_it_waiting(site: Site) -> None:
+    answered = threading.Event()
+    job = site.job([{"ansible.builtin.debug": {"msg": "x" * 50_000}, "loop": "{{ range(40) | list }}"}, TOUCH])
+    result = site.play(job, is_cancelled=lambda: answered.wait(120) and False)
+    assert result.end is PlaybookEnd.OK, result.reason
+    assert not answered.is_set() and (site.home("web1") / "touched").exists()
+    answered.set()
+
+
 def test_a_playbook_that_never_stops_talking_can_be_cancelled(site: Site) -> None:
     say = {"ansible.builtin.debug": {"msg": "again"}, "loop": "{{ range(100000) | list }}"}
     asked: list[float] = []

@@ -263,6 +263,8 @@ def test_a_redis_that_is_away_is_said_and_what_is_on_the_record_is_told_all_the_
     monkeypatch.setattr(MemoryFollower, "said", lambda self, run: since(self, run, None))
     answer = site.client.get("/api/v1/runs/r1/output.txt")
     assert (answer.status_code, answer.json()["error"]) == (503, "Redis is not available: connection refused")
+    shown = site.client.get("/api/v1/runs/r1").json()
+    assert (shown["state"], shown["output"]) == ("running", "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -336,7 +338,7 @@ def test_one_who_takes_nothing_is_let_go(site: Site, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(live, "SEND_SECONDS", 0.2)
     site.begins("r1")
     site.begins("r2")
-    loud = [replace(printed("x" * 60_000), number=number) for number in range(1, 400)]
+    loud = [replace(printed("x" * 60_000), number=number) for number in range(1, 200)]
     with serving(site.client) as port, closing(_asks(port, "r1")):
         # It reads nothing, and far more is said than all buffers hold
         site.store.tell("r1", [tell(passage) for passage in loud], left_out=[])

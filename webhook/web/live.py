@@ -128,11 +128,20 @@ class Shown:
         run = await self.account.run(id)
         if run is None:
             raise NotFound(f"there is no run {id[:80]!r}")
-        passages = await self.account.passages(id, run)
+        passages = await self._passages(id, run)
         found: dict[str, Any] = to_jsonable_python(run, inf_nan_mode="null")
         if not _has_ended(run):
             found["task_results"] = to_jsonable_python(task_results(passages))
         return JSONResponse({**found, "output": text_of(passages)})
+
+    async def _passages(self, id: str, run: Run) -> tuple[Passage, ...]:
+        try:
+            return await self.account.passages(id, run)
+        except Unavailable as error:
+            # Without Redis there is the record, and nothing yet of what it says.
+            if error.dependency != "Redis":
+                raise
+            return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,14 @@ import re
 import select
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any, Final
 
 import structlog
@@ -104,9 +107,9 @@ class AnsibleRunner:
     def _perform(
         self, job: PlaybookJob, folder: Path, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
     ) -> dict[str, Any]:
-        with self._server.fork(warm=_is_warm(job)) as connection:
+        with self._server.fork(warm=_is_warm(job)) as connection, _asked_aside(is_cancelled) as cancelled:
             frame.send(connection, self._order(job, folder))
-            if (answer := _wait(connection, is_cancelled, hear)) is not None:
+            if (answer := _wait(connection, cancelled, hear)) is not None:
                 if note := answer.get("note"):
                     log.warning("Ansible was started cold", action="start", run=job.run, reason=note)
                 return answer
@@ -155,11 +158,29 @@ def _environment(given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _wait(
-    connection: socket.socket, is_cancelled: Callable[[], bool], hear: Callable[[Passage], None]
-) -> dict[str, Any] | None:
+@contextmanager
+def _asked_aside(is_cancelled: Callable[[], bool]) -> Iterator[Flag]:
+    """Set as soon as the run is cancelled.
+
+    Asked in a thread of its own: while an answer takes its time nobody would listen to the playbook, which would wait.
+    """
+    cancelled, over = Flag(), Flag()
+
+    def ask() -> None:
+        while not over.wait(CANCEL_POLL_SECONDS) and not cancelled.is_set():
+            if is_cancelled():
+                cancelled.set()
+
+    threading.Thread(target=ask, name="cancel", daemon=True).start()
+    try:
+        yield cancelled
+    finally:
+        over.set()
+
+
+def _wait(connection: socket.socket, cancelled: Flag, hear: Callable[[Passage], None]) -> dict[str, Any] | None:
     """What the run's process answers; None when it died without an answer."""
-    frames, told_at, asked_at = frame.Frames(), 0.0, time.monotonic()
+    frames, told_at = frame.Frames(), 0.0
     while True:
         readable, _, _ = select.select([connection], [], [], CANCEL_POLL_SECONDS)
         if readable:
@@ -172,13 +193,10 @@ def _wait(
                 return None
         if told_at and time.monotonic() - told_at > END_SECONDS:
             return None
-        # By the clock: a playbook that never stops talking can be cancelled as well.
-        if not told_at and time.monotonic() - asked_at >= CANCEL_POLL_SECONDS:
-            if is_cancelled():
-                # Half of the connection closes: that is the sign to end everything.
-                connection.shutdown(socket.SHUT_WR)
-                told_at = time.monotonic()
-            asked_at = time.monotonic()
+        if not told_at and cancelled.is_set():
+            # Half of the connection closes: that is the sign to end everything.
+            connection.shutdown(socket.SHUT_WR)
+            told_at = time.monotonic()
 
 
 def _result(answer: Mapping[str, Any]) -> PlaybookResult:
