@@ -65,8 +65,8 @@ after:
   returned: always
 """
 
-#: Bits of srv_admin_state in "show servers state".
-MAINTAINED, DRAINED = 0x01 | 0x02 | 0x04 | 0x20 | 0x40, 0x08 | 0x10
+#: Bits of srv_admin_state in "show servers state". 0x04 says only that it began so, by `disabled` in the configuration.
+MAINTAINED, DRAINED = 0x01 | 0x02 | 0x20 | 0x40, 0x08 | 0x10
 #: Of srv_op_state: running.
 RUNNING = "2"
 
