@@ -62,11 +62,12 @@ def test_a_real_worker_answers_each_errand_with_its_id(
     worker: subprocess.Popen[bytes], valkey: EmbeddedValkey, client: Any
 ) -> None:
     ids = {Errand.INTAKE: "19c0ffee", Errand.RECONSIDER: "restart-web|wéb1,'\"", Errand.EXECUTE: "run1"}
+    ids[Errand.PLAN] = "run2"
     ring(client, valkey.url, *(Doorbell(errand=errand, about=about) for errand, about in ids.items()))
     heard = [hear(client) for _ in ids]
     assert {errand: about for errand, about, _, _ in heard} == {str(errand): about for errand, about in ids.items()}
     assert {errand: queue for errand, _, _, queue in heard} == {str(errand): name for errand, name in QUEUES.items()}
-    assert len({task for _, _, task, _ in heard}) == 3, "each message has an id of its own"
+    assert len({task for _, _, task, _ in heard}) == len(ids), "each message has an id of its own"
 
     # The same doorbell again is another message, and is heard again: what that means is the store's affair.
     ring(client, valkey.url, *[Doorbell(errand=Errand.INTAKE, about=str(number)) for number in range(20)])

@@ -113,7 +113,8 @@ def test_alertmend_check_knows_the_example_and_every_mistake_at_its_place(site: 
     ):
         (site / "rules.yml").write_text(RULES.replace("{probe}", probe))
         done = run(site, example, "-m", "webhook.cli", "check", "--config.file=alertmend.yml")
-        assert (done.returncode, done.stdout.splitlines()) == (2 if found else 0, found), done.stderr
+        problems = [line for line in done.stdout.splitlines() if ": warning: " not in line]
+        assert (done.returncode, problems) == (2 if found else 0, found), done.stderr
 
 
 def test_the_example_is_read_like_a_built_in_kind(site: Path, example: Path) -> None:
