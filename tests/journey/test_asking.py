@@ -11,7 +11,7 @@ from tests.journey.harness import Alertmend, Processes, free_port, post_alerts, 
 HELD = """\
   - name: mark
     match: ['alertname="Down"']
-    for: 3s
+    for: 10s
     playbook: mark.yml
 """
 FAILING = """\
