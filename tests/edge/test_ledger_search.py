@@ -303,7 +303,7 @@ QUERIES = [
 def plan(engine: Engine, query: Query, explain: str) -> str:
     listing = LISTINGS["audit"]
     with engine.connect() as connection:
-        (portion,) = find._portions(connection, listing, query, before=find.NO_END, size=99)
+        (portion,) = find._portions(connection, listing, query, before=find.NO_END, size=99, seconds=1)
         values = {**find._values(connection, query, portion), "limit": 51}
         statement = f"{explain} {find._numbers(connection, listing, query).text}"
         return "\n".join(str(row[-1]) for row in connection.execute(text(statement), values))

@@ -77,19 +77,18 @@ class AuditEntry:
     hash: str
 
 
+# Made once: each entry that is sealed or checked is written by them.
+_write_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_write_head = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def canonical(value: object) -> str:
     """`value` as JSON in its one canonical spelling: sorted keys, no spaces, no escapes that are not needed.
 
     Raises:
         ValueError: it holds a number that JSON has no word for.
     """
-    return json.dumps(
-        value,
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    return _write_canonical(value)
 
 
 def timestamp(at: datetime) -> str:
@@ -159,7 +158,7 @@ def entry_hash(entry: AuditEntry) -> str:
 
 def _digest(seq: int, at: str, columns: tuple[str | None, ...], body: str, previous_hash: str) -> str:
     # The columns are a JSON array, so that no two different entries share their bytes.
-    head = json.dumps((seq, at, *columns, previous_hash), separators=(",", ":"), ensure_ascii=False)
+    head = _write_head((seq, at, *columns, previous_hash))
     # A file that is checked may hold half a character, which no entry has: then the hashes differ, and that is all.
     head_bytes, body_bytes = head.encode(errors="surrogatepass"), body.encode(errors="surrogatepass")
     return hashlib.sha256(b"%b%b\n%b" % (DOMAIN, head_bytes, body_bytes)).hexdigest()

@@ -96,7 +96,7 @@ class SqlLedger:
         while True:
             with reading(self.engine) as connection:
                 query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(step)
-                portion = [AuditEntry(**row) for row in connection.execute(query).mappings()]
+                portion = [row.read_entry(found) for found in connection.execute(query)]
             yield from portion
             if len(portion) < step:
                 return
@@ -282,10 +282,11 @@ def _append(connection: Connection, batch: Batch) -> tuple[int, str]:
         seq, previous_hash = entries[-1].seq, entries[-1].hash
     connection.execute(insert(batches), {"id": batch.id, "last_seq": seq})
     said = index.write_transcripts(connection, batch)
-    labels = index.labels_by_incident((event.incident, event.body) for event in events)
     index.write_entries(connection, entries, [event.body for event in events], said=said)
-    index.write_incidents(connection, batch.incidents, labels)
-    index.write_runs(connection, batch.runs, labels, said=said)
+    if batch.incidents or batch.runs:
+        labels = index.labels_by_incident((event.incident, event.body) for event in events)
+        index.write_incidents(connection, batch.incidents, labels)
+        index.write_runs(connection, batch.runs, labels, said=said)
     return seq, previous_hash
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -35,9 +34,10 @@ def entry_card(entry: Sealed, body: Mapping[str, object], *, said: str, postgres
     return _card("audit", entry.seq, entry.at, found, postgresql=postgresql)
 
 
-def incident_card(row: Row, labels: frozenset[str], *, outcome: str | None, postgresql: bool) -> Row:
+def incident_card(
+    row: Row, decision: Mapping[str, Any], labels: frozenset[str], *, outcome: str | None, postgresql: bool
+) -> Row:
     """The card of an incident; `outcome` is that of its last run."""
-    decision = json.loads(row["decision"]) if row["decision"] else {}
     names = {name: row[name] for name in ("rule", "target", "state", "resolved_by")}
     names |= {"decision": decision.get("decision"), "guard": decision.get("guard"), "outcome": outcome}
     found = find_record(names, labels=labels, texts=[decision.get("reason", "")])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from webhook.errors import Unavailable
@@ -77,18 +79,20 @@ def is_postgresql(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def upserting(connection: Connection, table: Table) -> Any:
-    """An INSERT into `table` that this database's ON CONFLICT clause can be added to."""
-    return (postgresql if is_postgresql(connection) else sqlite).insert(table)
+def upserting(table: Table, *, postgresql: bool) -> Any:
+    """An INSERT into `table` that such a database's ON CONFLICT clause can be added to."""
+    return insert_postgresql(table) if postgresql else insert_sqlite(table)
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()) -> None:
-    """Insert or replace; a column in `keep` stays as it was."""
-    if not rows:
-        return
-    statement = upserting(connection, table)
+def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert or replace."""
+    if rows:
+        connection.execute(_upsertion(table, is_postgresql(connection)), rows)
+
+
+@cache
+def _upsertion(table: Table, postgresql: bool) -> Any:
+    statement = upserting(table, postgresql=postgresql)
     keys = [column.name for column in table.primary_key]
-    new = {
-        column.name: statement.excluded[column.name] for column in table.columns if column.name not in (*keys, *keep)
-    }
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new), rows)
+    new = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=new)

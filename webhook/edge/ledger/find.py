@@ -14,8 +14,8 @@ from webhook.core.search import Query
 from webhook.edge.ledger.database import is_postgresql
 from webhook.edge.ledger.schema import SPAN, Listing, spans
 
-#: So many spans are searched at first, and counted at first; after what was quick, so many times more.
-FIRST_PORTION, FIRST_COUNTED, GROWTH, QUICK_SECONDS = 8, 1, 4, 0.005
+#: So many spans are searched at first, and counted at first; then at most so many times more.
+FIRST_PORTION, FIRST_COUNTED, GROWTH = 8, 1, 4
 #: Above every number.
 NO_END = 2**62
 
@@ -50,31 +50,29 @@ class _Portion:
 
 def find(connection: Connection, listing: Listing, query: Query, *, before: int, limit: int, seconds: float) -> Found:
     """The newest `limit` rows with a number below `before`, or those that were found when `seconds` were over."""
-    search, until = _numbers(connection, listing, query), time.monotonic() + seconds
-    numbers: list[int] = []
-    for portion in _portions(connection, listing, query, before=before, size=FIRST_PORTION):
+    search, numbers, portion = _numbers(connection, listing, query), list[int](), None
+    for portion in _portions(connection, listing, query, before=before, size=FIRST_PORTION, seconds=seconds):
         asked = {**_values(connection, query, portion), "limit": limit - len(numbers)}
         numbers += connection.execute(search, asked).scalars()
         if len(numbers) >= limit:
-            break
-        if not portion.is_last and time.monotonic() > until:
-            return Found(numbers=numbers, looked_to=portion.low)
-    return Found(numbers=numbers, looked_to=None)
+            return Found(numbers=numbers, looked_to=None)
+    return Found(numbers=numbers, looked_to=_left_below(portion))
 
 
 def tally(connection: Connection, listing: Listing, query: Query, *, seconds: float) -> Tally:
     """The counts over the newest rows, as far back as `seconds` allow."""
-    search, until = _facets(connection, listing, query), time.monotonic() + seconds
+    search, counted, portion = _facets(connection, listing, query), 0, None
     facets: dict[str, Counter[str]] = {name: Counter() for name in listing.facets}
-    counted = 0
-    for portion in _portions(connection, listing, query, before=NO_END, size=FIRST_COUNTED):
+    for portion in _portions(connection, listing, query, before=NO_END, size=FIRST_COUNTED, seconds=seconds):
         rows = connection.execute(search, _values(connection, query, portion)).all()
         counted += len(rows)
         for counter, values in zip(facets.values(), zip(*rows, strict=True), strict=False):
             counter.update(values)
-        if not portion.is_last and time.monotonic() > until:
-            return Tally(facets=_without_none(facets), counted=counted, looked_to=portion.low)
-    return Tally(facets=_without_none(facets), counted=counted, looked_to=None)
+    return Tally(facets=_without_none(facets), counted=counted, looked_to=_left_below(portion))
+
+
+def _left_below(last: _Portion | None) -> int | None:
+    return None if last is None or last.is_last else last.low
 
 
 def _without_none(facets: Mapping[str, Counter[str]]) -> Mapping[str, Counter[str]]:
@@ -84,8 +82,11 @@ def _without_none(facets: Mapping[str, Counter[str]]) -> Mapping[str, Counter[st
     }
 
 
-def _portions(connection: Connection, listing: Listing, query: Query, *, before: int, size: int) -> Iterator[_Portion]:
-    """The spans in which there may be something, newest first: few at a time as long as each takes its time."""
+def _portions(
+    connection: Connection, listing: Listing, query: Query, *, before: int, size: int, seconds: float
+) -> Iterator[_Portion]:
+    """The spans in which there may be something, newest first, at first `size` of them; until the time is over."""
+    until = time.monotonic() + seconds
     question = select(spans.c.span).where(spans.c.kind == listing.kind, spans.c.span <= before // SPAN)
     if query.since is not None:
         question = question.where(spans.c.last_at >= query.since)
@@ -94,11 +95,13 @@ def _portions(connection: Connection, listing: Listing, query: Query, *, before:
     waiting = list(connection.execute(question.order_by(spans.c.span.desc())).scalars())
     while waiting:
         now, waiting = waiting[:size], waiting[size:]
-        last = min(before, (now[0] + 1) * SPAN) - 1
-        began = time.monotonic()
+        last, began = min(before, (now[0] + 1) * SPAN) - 1, time.monotonic()
         yield _Portion(spans=now, low=now[-1] * SPAN, last=last, is_last=not waiting)
-        if time.monotonic() - began < QUICK_SECONDS:
-            size *= GROWTH
+        ended = time.monotonic()
+        if ended >= until:
+            return
+        # As many more as will take no longer than what is left, as it seems.
+        size = max(1, min(size * GROWTH, int(size * (until - ended) / max(ended - began, 1e-6))))
 
 
 def _numbers(connection: Connection, listing: Listing, query: Query) -> TextClause:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, func, insert, select
+from sqlalchemy import Column, Connection, case, func, insert, select
 
 from webhook.core.incident import Run, RunState
 from webhook.core.search import labels_of
@@ -13,7 +15,7 @@ from webhook.core.transcript import text_of
 from webhook.edge.ledger import card
 from webhook.edge.ledger.card import Row
 from webhook.edge.ledger.database import is_postgresql, upsert, upserting
-from webhook.edge.ledger.row import incident_row, read_passages, read_run, run_row, transcript_row
+from webhook.edge.ledger.row import incident_row, read_decision, read_passages, run_row, transcript_row
 from webhook.edge.ledger.schema import LISTINGS, SPAN, audit_cards, incidents, runs, spans, transcripts
 from webhook.ports import Batch, IncidentRecord
 
@@ -38,36 +40,50 @@ def write_entries(
 
 def write_incidents(connection: Connection, records: Sequence[IncidentRecord], labels: Labels) -> None:
     """The rows and cards of incidents; a decision and labels that were there before are kept."""
+    rows = [incident_row(record) for record in records]
+    before = _number(connection, "incidents", rows, incidents.c.decision)
+    for row in rows:
+        if row["decision"] is None and row["id"] in before:
+            row["decision"] = before[row["id"]].decision
+    upsert(connection, incidents, rows)
     last = {record.incident.id: record.incident.last_run for record in records}
-    rows = _write_rows(connection, incidents, [incident_row(record) for record in records], kept="decision")
     outcomes = {id: run.outcome.value for id, run in last.items() if run}
-    write_incident_cards(connection, rows, labels, outcomes)
+    decisions = {record.incident.id: read_decision(record.decision) for record in records if record.decision}
+    write_incident_cards(connection, rows, _with_earlier(labels, "id", rows, before), outcomes, decisions)
 
 
 def write_incident_cards(
-    connection: Connection, rows: Sequence[Row], labels: Labels, outcomes: Mapping[str, str]
+    connection: Connection,
+    rows: Sequence[Row],
+    labels: Labels,
+    outcomes: Mapping[str, str],
+    decisions: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """The cards of incidents that are there; labels that were known before are kept."""
-    before, postgresql = _labels_before(connection, "incidents", rows), is_postgresql(connection)
-    cards = []
+    """The cards of incidents that are there; a decision that is not given is read from its row."""
+    postgresql, cards = is_postgresql(connection), []
     for row in rows:
-        known = before.get(row["number"], frozenset()) | labels.get(row["id"], frozenset())
-        cards.append(card.incident_card(row, known, outcome=outcomes.get(row["id"]), postgresql=postgresql))
+        id = row["id"]
+        decision = decisions.get(id) or (json.loads(row["decision"]) if row["decision"] else {})
+        known, outcome = labels.get(id, frozenset()), outcomes.get(id)
+        cards.append(card.incident_card(row, decision, known, outcome=outcome, postgresql=postgresql))
     _put(connection, "incidents", cards)
 
 
 def write_runs(connection: Connection, found: Sequence[Run], labels: Labels, *, said: Said) -> None:
     """The rows and cards of runs; labels that were there before are kept."""
-    write_run_cards(connection, _write_rows(connection, runs, [run_row(run) for run in found]), labels, said=said)
+    rows = [run_row(run) for run in found]
+    before = _number(connection, "runs", rows)
+    upsert(connection, runs, rows)
+    write_run_cards(connection, rows, found, _with_earlier(labels, "incident", rows, before), said=said)
 
 
-def write_run_cards(connection: Connection, rows: Sequence[Row], labels: Labels, *, said: Said) -> None:
-    """The cards of runs that are there; labels that were known before are kept."""
-    before, postgresql = _labels_before(connection, "runs", rows), is_postgresql(connection)
-    cards = []
-    for row in rows:
-        known = before.get(row["number"], frozenset()) | labels.get(row["incident"], frozenset())
-        run, output = read_run(row["body"]), said.get(row["id"], "")
+def write_run_cards(
+    connection: Connection, rows: Sequence[Row], found: Sequence[Run], labels: Labels, *, said: Said
+) -> None:
+    """The cards of runs that are there, with labels by their ids."""
+    postgresql, cards = is_postgresql(connection), []
+    for row, run in zip(rows, found, strict=True):
+        known, output = labels.get(run.id, frozenset()), said.get(run.id, "")
         cards.append(card.run_card(row, run, known, said=output, postgresql=postgresql))
     _put(connection, "runs", cards)
 
@@ -97,26 +113,31 @@ def labels_by_incident(events: Iterable[tuple[str | None, Mapping[str, object]]]
     return found
 
 
-def _write_rows(connection: Connection, table: Table, rows: Sequence[Row], *, kept: str = "") -> list[Row]:
-    """The rows as they are now, with their numbers; the column `kept` is not replaced by null."""
+def _number(connection: Connection, kind: str, rows: Sequence[Row], *columns: Column[Any]) -> Mapping[str, Any]:
+    """Gives each row its number, a new one if it is new; those that were there before, with their labels, by id."""
     if not rows:
-        return []
-    last = connection.execute(select(func.coalesce(func.max(table.c.number), 0))).scalar_one()
-    numbered = [{**row, "number": last + place} for place, row in enumerate(rows, 1)]
-    statement = upserting(connection, table)
-    new = {name: statement.excluded[name] for name in rows[0] if name != "id"}
-    if kept:
-        new[kept] = func.coalesce(statement.excluded[kept], table.c[kept])
-    statement = statement.on_conflict_do_update(index_elements=["id"], set_=new).returning(*table.columns)
-    return [dict(row) for row in connection.execute(statement, numbered).mappings()]
-
-
-def _labels_before(connection: Connection, kind: str, rows: Iterable[Row]) -> dict[int, frozenset[str]]:
-    cards, numbers = LISTINGS[kind].cards, [row["number"] for row in rows]
-    if not numbers:
         return {}
-    found = connection.execute(select(cards.c.number, cards.c.labels).where(cards.c.number.in_(numbers)))
-    return {row.number: frozenset(row.labels.split()) for row in found}
+    table, cards = LISTINGS[kind].table.c, LISTINGS[kind].cards.c
+    query = select(table.id, table.number, cards.labels, *columns).join_from(
+        LISTINGS[kind].table, LISTINGS[kind].cards, table.number == cards.number
+    )
+    before = {row.id: row for row in connection.execute(query.where(table.id.in_([row["id"] for row in rows])))}
+    last = connection.execute(select(func.coalesce(func.max(table.number), 0))).scalar_one()
+    for row in rows:
+        if row["id"] not in before:
+            last += 1
+        row["number"] = before[row["id"]].number if row["id"] in before else last
+    return before
+
+
+def _with_earlier(labels: Labels, name: str, rows: Sequence[Row], before: Mapping[str, Any]) -> Labels:
+    """The labels of each row, by its id: those by what it says under `name`, and those that it had before."""
+    return {
+        row["id"]: labels.get(row[name], frozenset()).union(
+            before[row["id"]].labels.split() if row["id"] in before else ()
+        )
+        for row in rows
+    }
 
 
 def _put(connection: Connection, kind: str, cards: Sequence[Row]) -> None:
@@ -130,11 +151,17 @@ def _widen(connection: Connection, kind: str, cards: Sequence[Row]) -> None:
     times: dict[int, list[str]] = {}
     for found in cards:
         times.setdefault(found["number"] // SPAN, []).append(found["at"])
-    statement = upserting(connection, spans)
+    rows = [{"kind": kind, "span": span, "first_at": min(at), "last_at": max(at)} for span, at in times.items()]
+    connection.execute(_widening(is_postgresql(connection)), rows)
+
+
+@cache
+def _widening(postgresql: bool) -> Any:
+    # Made once: it is part of every append, and would take longer to make than to do.
+    statement = upserting(spans, postgresql=postgresql)
     new = statement.excluded
     wider = {
         "first_at": case((new.first_at < spans.c.first_at, new.first_at), else_=spans.c.first_at),
         "last_at": case((new.last_at > spans.c.last_at, new.last_at), else_=spans.c.last_at),
     }
-    rows = [{"kind": kind, "span": span, "first_at": min(at), "last_at": max(at)} for span, at in times.items()]
-    connection.execute(statement.on_conflict_do_update(index_elements=["kind", "span"], set_=wider), rows)
+    return statement.on_conflict_do_update(index_elements=["kind", "span"], set_=wider)

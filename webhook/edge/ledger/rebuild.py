@@ -7,6 +7,7 @@ import json
 from sqlalchemy import Connection, func, select
 
 from webhook.edge.ledger import index
+from webhook.edge.ledger.row import read_run
 from webhook.edge.ledger.schema import audit, audit_cards, incident_cards, incidents, run_cards, runs
 
 PORTION = 500
@@ -39,7 +40,7 @@ def _catch_up_incidents(connection: Connection, labels: index.Labels) -> None:
         last = {ids[-1]: row["id"] for row in rows if (ids := json.loads(row["runs"]))}
         ended = connection.execute(select(runs.c.id, runs.c.outcome).where(runs.c.id.in_(last)))
         outcomes = {last[run.id]: run.outcome for run in ended if run.outcome}
-        index.write_incident_cards(connection, rows, labels, outcomes)
+        index.write_incident_cards(connection, rows, labels, outcomes, {})
 
 
 def _catch_up_runs(connection: Connection, labels: index.Labels) -> None:
@@ -47,4 +48,5 @@ def _catch_up_runs(connection: Connection, labels: index.Labels) -> None:
     query = select(runs).where(missing).order_by(runs.c.number).limit(PORTION)
     while rows := [dict(row) for row in connection.execute(query).mappings()]:
         said = index.read_output(connection, [row["id"] for row in rows])
-        index.write_run_cards(connection, rows, labels, said=said)
+        of_runs = {row["id"]: labels.get(row["incident"], frozenset()) for row in rows}
+        index.write_run_cards(connection, rows, [read_run(row["body"]) for row in rows], of_runs, said=said)

@@ -42,6 +42,11 @@ def entry_row(entry: AuditEntry) -> dict[str, Any]:
     return {column: getattr(entry, column) for column in _ENTRY_FIELDS}
 
 
+def read_entry(row: Sequence[Any]) -> AuditEntry:
+    """An entry from its row."""
+    return AuditEntry(**dict(zip(_ENTRY_FIELDS, row, strict=True)))
+
+
 def incident_row(record: IncidentRecord) -> dict[str, Any]:
     """An incident as it is inserted, without its number."""
     incident = record.incident
@@ -80,6 +85,11 @@ def transcript_row(run: str, passages: tuple[Passage, ...]) -> dict[str, Any]:
     """What a run said as it is inserted."""
     # NUL stands there as an escape, which PostgreSQL takes.
     return {"run": run, "passages": _PASSAGES.dump_json(passages, exclude_defaults=True).decode()}
+
+
+def read_decision(decision: Decision) -> dict[str, Any]:
+    """Of a decision what an incident is found by."""
+    return {"decision": decision.decision.value, "guard": decision.guard, "reason": decision.reason}
 
 
 def read_incident(body: str) -> Incident:
