@@ -92,6 +92,8 @@ class Execution:
         """
         self.active.add(id)
         try:
+            # A run that could not be put on the record stays queued, and costs no attempt.
+            self.change.ledger.ready()
             # The lease comes first: a run that is seen running without one is taken for lost.
             self.change.store.renew([id], owner=self.owner, lease=LEASE)
             run = self._start(id)

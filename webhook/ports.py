@@ -268,6 +268,14 @@ class Ledger(Protocol):
         """
         ...
 
+    def ready(self) -> None:
+        """Answers when an append would be taken now, as far as anyone can tell.
+
+        Raises:
+            Unavailable: it would not.
+        """
+        ...
+
 
 class History(Protocol):
     """Remembers runs and incidents for good."""

@@ -50,7 +50,7 @@ def postgres() -> Iterator[str]:
     """The URL of a cluster of our own, without its database: it listens on a unix socket only."""
     with tempfile.TemporaryDirectory(prefix="alertmend-pg-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        server = _start_postgres(folder)
+        server = start_postgres(folder)
         try:
             yield f"postgresql://postgres@/DATABASE?host={folder}"
         finally:
@@ -151,7 +151,8 @@ def new_ledger(migrated_file: Path, tmp_path: Path) -> NewLedger:
     return make
 
 
-def _start_postgres(folder: Path) -> subprocess.Popen[bytes]:
+def start_postgres(folder: Path) -> subprocess.Popen[bytes]:
+    """A cluster in a folder, the one that was there before if there was one."""
     programs, data = _postgres_programs(), folder / "data"
     # The server refuses to run as root.
     owner = pwd.getpwnam("postgres") if os.getuid() == 0 else None
@@ -171,7 +172,8 @@ def _start_postgres(folder: Path) -> subprocess.Popen[bytes]:
         "--locale=C",
         "--no-sync",
     ]
-    subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **user)
+    if not data.exists():
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **user)
     settings: dict[str, object] = {
         "listen_addresses": "",
         "unix_socket_directories": folder,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, event, insert, select, text
+from sqlalchemy import Engine, delete, insert, select, text
 
 from tests.edge.conftest import NewLedger
 from tests.edge.tampering import without_triggers
@@ -516,65 +515,7 @@ def test_several_that_migrate_at_once_do_not_get_into_each_others_way(database_u
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The database is away
-
-CALLS: Mapping[str, Any] = {
-    "append": lambda ledger: ledger.append(batch("b", entry(1))),
-    "head": lambda ledger: ledger.head(),
-    "entries": lambda ledger: list(ledger.entries()),
-    "verify": lambda ledger: ledger.verify(),
-    "unfinished_runs": lambda ledger: ledger.unfinished_runs(),
-    "pauses": lambda ledger: ledger.pauses(),
-    "page": lambda ledger: ledger.page(LISTINGS["runs"], Query(), limit=1),
-    "facets": lambda ledger: ledger.facets(LISTINGS["runs"], Query()),
-    "one": lambda ledger: ledger.one(LISTINGS["runs"], "r1"),
-    "ping": lambda ledger: ledger.ping(),
-    "migrate": lambda ledger: migrate(ledger.engine),
-}
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("url", ["sqlite:////FOLDER/gone/alertmend.db", "postgresql://postgres@/x?host=/FOLDER"])
-def test_every_call_says_when_the_database_is_away(tmp_path: Path, call: Any, url: str) -> None:
-    engine = open_engine(url.replace("/FOLDER", str(tmp_path)))
-    with pytest.raises(Unavailable, match="the audit database"):
-        call(SqlLedger(engine=engine))
-    engine.dispose()
-
-
-def test_a_locked_sqlite_is_unavailable_and_takes_it_later(tmp_path: Path) -> None:
-    engine = open_engine(f"sqlite:///{tmp_path / 'alertmend.db'}")
-
-    @event.listens_for(engine, "connect")
-    def hurry(connection: Any, _: object) -> None:
-        connection.execute("PRAGMA busy_timeout=20")
-
-    migrate(engine)
-    ledger = SqlLedger(engine=engine)
-    other = sqlite3.connect(tmp_path / "alertmend.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Unavailable, match="locked"):
-        ledger.append(batch("b1", entry(1)))
-    assert ledger.head() == (0, GENESIS), "whoever reads is not locked out"
-    other.execute("ROLLBACK")
-    other.close()
-    ledger.append(batch("b1", entry(1)))
-    assert ledger.verify() is None
-    engine.dispose()
-
-
-def test_a_postgresql_that_ended_the_connection_is_connected_to_again(postgres_url: str) -> None:
-    engine = open_engine(postgres_url)
-    migrate(engine)
-    ledger = SqlLedger(engine=engine)
-    ledger.append(batch("b1", entry(1)))
-    other = open_engine(postgres_url)
-    with other.connect() as connection:
-        connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"))
-    other.dispose()
-    ledger.append(batch("b2", entry(2)))
-    assert ledger.verify() is None and ledger.head()[0] == 2
-    engine.dispose()
+# Kept for good
 
 
 def test_what_was_appended_to_sqlite_survives_a_power_cut(tmp_path: Path) -> None:

@@ -143,6 +143,12 @@ def test_nothing_is_done_that_is_not_on_the_record() -> None:
     with pytest.raises(Unavailable):
         scene.execution.execute(doorbell.about)
     assert scene.playbooks.jobs == []
+    # It costs no attempt: once the record is back, the same run goes.
+    scene.ledger.fails = lambda: None
+    scene.clock.advance(minutes=1)
+    scene.keep_up()
+    scene.work()
+    assert outcomes(scene) == [Outcome.UNPROVED]
 
 
 def test_a_resolve_that_is_asked_for_proves_the_run_and_holds_no_worker() -> None:

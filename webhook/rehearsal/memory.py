@@ -232,6 +232,9 @@ class MemoryLedger:
         self.incidents.update({record.incident.id: record.incident for record in batch.incidents})
         return True
 
+    def ready(self) -> None:
+        self.fails()
+
     def run(self, id: str) -> Run | None:
         return self.runs.get(id)
 

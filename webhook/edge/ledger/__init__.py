@@ -24,8 +24,8 @@ from webhook.core.pause import Pause, pauses_of
 from webhook.core.search import Query, term
 from webhook.core.transcript import Passage
 from webhook.edge.ledger import find, index, prune, row
+from webhook.edge.ledger.database import is_postgresql, reading, writing
 from webhook.edge.ledger.database import open_engine as open_engine
-from webhook.edge.ledger.database import reading, writing
 from webhook.edge.ledger.find import NO_END, Tally
 from webhook.edge.ledger.outcome import count_outcomes
 from webhook.edge.ledger.schema import LISTINGS as LISTINGS
@@ -266,6 +266,13 @@ class SqlLedger:
         if not found:
             raise missing
         return found[0]
+
+    def ready(self) -> None:
+        """Answers when an append would be taken now, as far as anyone can tell."""
+        with writing(self.engine) as connection:
+            if not is_postgresql(connection):
+                # Something has to be written: a full disk lets a transaction begin.
+                connection.execute(text("PRAGMA user_version = 1"))
 
     def ping(self) -> None:
         """Answers when the database does."""

@@ -7,13 +7,25 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from webhook.errors import Unavailable
 
+#: A server that is gone without a word is noticed.
+_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+#: An appender waits no longer for another one, and one that was frozen in the middle is put out.
+_APPENDING = text(
+    "SELECT set_config('lock_timeout', '10s', true), set_config('idle_in_transaction_session_timeout', '60s', true)"
+)
 #: Any number; the same in every process that appends to one PostgreSQL.
 _APPEND_LOCK = 0x616D656E64
 
@@ -25,7 +37,7 @@ def open_engine(url: str) -> Engine:
     """
     if url.startswith(("postgres://", "postgresql://")):
         url = "postgresql+psycopg://" + url.partition("://")[2]
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        return create_engine(url, pool_pre_ping=True, connect_args=_PATIENCE)
     engine = create_engine(url, connect_args={"timeout": 10})
 
     @event.listens_for(engine, "connect")
@@ -59,6 +71,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         connection.begin(),
     ):
         if is_postgresql(connection):
+            connection.execute(_APPENDING)
             # One appender at a time, or two entries would follow the same one.
             connection.execute(select(func.pg_advisory_xact_lock(_APPEND_LOCK)))
         yield connection
