@@ -22,6 +22,7 @@ from webhook.cli import audit, record
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.checkpoint import Checkpoint, write_checkpoint
 from webhook.edge.ledger import SqlLedger, open_engine
+from webhook.edge.ledger.archive import SqlArchive
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import WebConfig
 from webhook.ports import Batch
@@ -292,7 +293,7 @@ def signed(tmp_path: Path, ledger: SqlLedger) -> tuple[Path, Path]:
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
     sign, third = read_signer(private), list(ledger.entries())[2]
-    ledger.add_checkpoint(NOON, sign)
+    SqlArchive(ledger=ledger).add_checkpoint(NOON, sign)
     unsigned = Checkpoint(seq=3, hash=third.hash, at=third.at)
     checkpoints = [replace(unsigned, signature=sign(unsigned.signed)), *ledger.checkpoints()]
     kept.write_text("".join(map(write_checkpoint, checkpoints)))

@@ -200,6 +200,15 @@ def test_the_hash_is_that_of_what_is_stored_whatever_was_in_the_batch(ledger: Sq
     assert found.hash == entry_hash(found)
 
 
+@pytest.mark.parametrize("half", ["\ud800", "a\udfff\0b"])
+def test_what_no_database_takes_does_not_stop_the_record(ledger: SqlLedger, half: str) -> None:
+    ledger.append(batch("b1", entry(1, actor=half, rule=half, alertname="a\0b", body={half: [half, "é"]}), entry(2)))
+    found = list(ledger.entries())
+    assert ledger.verify() is None and len(found) == 2
+    assert (found[0].alertname, found[0].actor) == ("ab", half.encode(errors="replace").decode().replace("\0", ""))
+    assert "é" in found[0].body
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 def test_a_number_that_json_has_no_word_for_does_not_stop_the_record(ledger: SqlLedger, number: float) -> None:
     odd = run(result={"ratio": number})
@@ -315,6 +324,25 @@ def test_an_entry_that_was_changed_and_hashed_anew_is_found_at_the_next_one(seal
 def test_an_entry_that_was_added_is_found(sealed: SqlLedger) -> None:
     names = ", ".join(COLUMNS)
     assert first_bad(sealed, f"INSERT INTO audit (seq, {names}) SELECT 10, {names} FROM audit WHERE seq = 9") == 10
+
+
+def test_a_transcript_that_was_changed_or_removed_is_found_at_the_end_of_its_run(ledger: SqlLedger) -> None:
+    for number in range(4):
+        # The second one's transcript comes before its end, as when the alerts have to resolve.
+        ended = run(f"r{number}", state=RunState.FINISHED, outcome=Outcome.FIXED)
+        if number == 1:
+            ledger.append(batch("early", runs=(replace(ended, state=RunState.PROVING),), transcripts={"r1": said("1")}))
+        spoken = {} if number == 1 else {ended.id: said(str(number))}
+        event_ = entry(number, event=Event.RUN_FINISHED, run=ended.id, body={"run": {}})
+        ledger.append(batch(f"b{number}", event_, runs=(ended,), transcripts=spoken))
+    assert ledger.verify() is None
+    for number in (3, 1):
+        change(ledger, f"UPDATE transcripts SET passages = '[]' WHERE run = 'r{number}'")
+        broken = ledger.verify()
+        assert broken is not None and (broken.seq, "changed after it was sealed" in broken.words) == (number + 1, True)
+    change(ledger, "DELETE FROM transcripts WHERE run = 'r0'")
+    missing = ledger.verify()
+    assert missing is not None and (missing.seq, "is missing" in missing.words) == (1, True)
 
 
 def test_entries_are_read_in_portions_without_gap_or_repeat(sealed: SqlLedger) -> None:

@@ -18,6 +18,7 @@ from webhook.core.incident import Outcome, RunState
 from webhook.core.search import Query
 from webhook.core.transcript import Passage
 from webhook.edge.ledger import LISTINGS, SqlLedger, prune
+from webhook.edge.ledger.archive import SqlArchive
 from webhook.edge.ledger.schema import checkpoints, prunings
 from webhook.ports import IncidentRecord
 
@@ -72,8 +73,8 @@ def test_an_entry_is_not_replaced_and_the_log_is_not_emptied(sealed: SqlLedger) 
 
 
 def test_prunings_and_checkpoints_stay_too(sealed: SqlLedger) -> None:
-    sealed.add_checkpoint(EPOCH, None)
-    sealed.prune(EPOCH + HOUR, now=LATER, actor="jane")
+    SqlArchive(ledger=sealed).add_checkpoint(EPOCH, None)
+    SqlArchive(ledger=sealed).prune(EPOCH + HOUR, now=LATER, actor="jane")
     for statement in ("DELETE FROM prunings", "DELETE FROM checkpoints", "UPDATE checkpoints SET hash = 'x'"):
         with pytest.raises(DBAPIError, match="append-only"), sealed.engine.begin() as connection:
             connection.execute(text(statement))
@@ -85,10 +86,10 @@ def test_prunings_and_checkpoints_stay_too(sealed: SqlLedger) -> None:
 
 def test_what_is_older_is_removed_an_entry_says_so_and_the_chain_holds(sealed: SqlLedger) -> None:
     hash = list(sealed.entries())[3].hash
-    foreseen = sealed.foresee_pruning(EPOCH + 4 * HOUR, now=LATER)
+    foreseen = SqlArchive(ledger=sealed).foresee_pruning(EPOCH + 4 * HOUR, now=LATER)
     assert (foreseen.first_seq, foreseen.last_seq, foreseen.entries) == (1, 4, 4)
     assert seqs(sealed) == list(range(1, 10)), "nothing goes before it is confirmed"
-    assert sealed.prune(EPOCH + 4 * HOUR, now=LATER, actor="jane") == foreseen
+    assert SqlArchive(ledger=sealed).prune(EPOCH + 4 * HOUR, now=LATER, actor="jane") == foreseen
     assert seqs(sealed) == [5, 6, 7, 8, 9, 10] and count(sealed, "audit") == 6
     assert sealed.verify() is None
     said = list(sealed.entries())[-1]
@@ -102,7 +103,7 @@ def test_the_rules_by_which_what_is_left_was_decided_are_written_anew(ledger: Sq
     for number, revision in enumerate(("a", "b", None, "c")):
         event = Event.RELOAD if revision else Event.DECISION
         ledger.append(batch(f"b{number}", entry(3600 * number, event=event, body={"revision": revision})))
-    ledger.prune(EPOCH + 2 * HOUR, now=LATER, actor="jane")
+    SqlArchive(ledger=ledger).prune(EPOCH + 2 * HOUR, now=LATER, actor="jane")
     left = [(found.event, found.body) for found in ledger.entries()]
     assert [event for event, _ in left] == ["decision", "reload", "reload", "prune"]
     assert [body for event, body in left if event == "reload"] == ['{"revision":"c"}', '{"revision":"b"}']
@@ -110,43 +111,45 @@ def test_the_rules_by_which_what_is_left_was_decided_are_written_anew(ledger: Sq
 
 
 def test_pruning_again_goes_on_from_there(sealed: SqlLedger) -> None:
-    sealed.prune(EPOCH + 2 * HOUR, now=LATER, actor="a")
-    assert sealed.prune(EPOCH + 2 * HOUR, now=LATER, actor="a").entries == 0, "nothing is left to be pruned"
-    assert sealed.prune(EPOCH + 5 * HOUR, now=LATER, actor="a").entries == 3
+    SqlArchive(ledger=sealed).prune(EPOCH + 2 * HOUR, now=LATER, actor="a")
+    assert SqlArchive(ledger=sealed).prune(EPOCH + 2 * HOUR, now=LATER, actor="a").entries == 0, (
+        "nothing is left to be pruned"
+    )
+    assert SqlArchive(ledger=sealed).prune(EPOCH + 5 * HOUR, now=LATER, actor="a").entries == 3
     assert seqs(sealed) == [6, 7, 8, 9, 10, 11] and sealed.verify() is None
     # Everything, the entries about the earlier prunings included.
-    sealed.prune(LATER + HOUR, now=LATER + HOUR, actor="a")
+    SqlArchive(ledger=sealed).prune(LATER + HOUR, now=LATER + HOUR, actor="a")
     assert seqs(sealed) == [12] and sealed.verify() is None
     sealed.append(batch("next", entry(0)))
     assert seqs(sealed) == [12, 13] and sealed.verify() is None
 
 
 def test_nothing_is_pruned_of_an_empty_log(ledger: SqlLedger) -> None:
-    assert ledger.prune(LATER, now=LATER, actor="a").entries == 0
+    assert SqlArchive(ledger=ledger).prune(LATER, now=LATER, actor="a").entries == 0
     assert seqs(ledger) == []
 
 
 def test_what_was_written_late_is_not_pruned_before_its_time(ledger: SqlLedger) -> None:
     for number, hours in enumerate((1, 5, 2, 6)):
         ledger.append(batch(f"b{number}", entry(3600 * hours)))
-    assert ledger.prune(EPOCH + 3 * HOUR, now=LATER, actor="a").last_seq == 1
+    assert SqlArchive(ledger=ledger).prune(EPOCH + 3 * HOUR, now=LATER, actor="a").last_seq == 1
 
 
 def test_a_removal_that_was_ended_in_the_middle_is_finished_later(
     sealed: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "PORTION", 2)
-    monkeypatch.setattr(SqlLedger, "remove_pruned", lambda *_: None)
-    sealed.prune(EPOCH + 5 * HOUR, now=LATER, actor="a")
+    monkeypatch.setattr(SqlArchive, "remove_pruned", lambda *_: None)
+    SqlArchive(ledger=sealed).prune(EPOCH + 5 * HOUR, now=LATER, actor="a")
     monkeypatch.undo()
     monkeypatch.setattr(prune, "PORTION", 2)
     assert count(sealed, "audit") == 10 and seqs(sealed) == [6, 7, 8, 9, 10] and sealed.verify() is None
-    sealed.remove_pruned()
+    SqlArchive(ledger=sealed).remove_pruned()
     assert count(sealed, "audit") == 5 and sealed.verify() is None
 
 
 def test_more_than_was_pruned_is_still_not_removed(sealed: SqlLedger) -> None:
-    sealed.prune(EPOCH + 2 * HOUR, now=LATER, actor="a")
+    SqlArchive(ledger=sealed).prune(EPOCH + 2 * HOUR, now=LATER, actor="a")
     with pytest.raises(DBAPIError, match="append-only"), sealed.engine.begin() as connection:
         connection.execute(text("DELETE FROM audit WHERE seq = 3"))
     with without_triggers(sealed.engine) as connection:
@@ -181,7 +184,7 @@ def ended(ledger: SqlLedger, number: int, hours: int, **settings: Any) -> None:
 def test_runs_and_incidents_that_ended_as_long_ago_go_with_what_they_said(ledger: SqlLedger) -> None:
     for number in range(6):
         ended(ledger, number, hours=number)
-    ledger.prune(EPOCH + 3 * HOUR, now=LATER, actor="a")
+    SqlArchive(ledger=ledger).prune(EPOCH + 3 * HOUR, now=LATER, actor="a")
     for kind, name in (("runs", "r"), ("incidents", "i")):
         rows = ledger.page(LISTINGS[kind], Query(), limit=50).rows
         assert [row["id"] for row in rows] == [f"{name}{number}" for number in (5, 4, 3)]
@@ -192,16 +195,16 @@ def test_runs_and_incidents_that_ended_as_long_ago_go_with_what_they_said(ledger
 def test_what_is_still_open_keeps_what_is_as_old(ledger: SqlLedger) -> None:
     for number in range(6):
         ended(ledger, number, hours=number, **({"resolved_at": None} if number == 2 else {}))
-    found = ledger.foresee_pruning(EPOCH + 5 * HOUR, now=LATER)
+    found = SqlArchive(ledger=ledger).foresee_pruning(EPOCH + 5 * HOUR, now=LATER)
     assert (found.last_seq, found.kept_for) == (1, "an incident that is open")
-    ledger.prune(EPOCH + 5 * HOUR, now=LATER, actor="a")
+    SqlArchive(ledger=ledger).prune(EPOCH + 5 * HOUR, now=LATER, actor="a")
     assert [found.id for found, _ in ledger.open_incidents()] == ["i2"]
 
 
 def test_a_batch_that_is_in_the_outbox_is_not_written_anew_once_its_entries_were_pruned(sealed: SqlLedger) -> None:
     # Given a pruning of what was sealed just now, as nobody should
     now = EPOCH + 9 * HOUR
-    sealed.prune(now, now=now, actor="a")
+    SqlArchive(ledger=sealed).prune(now, now=now, actor="a")
     sealed.append(batch("b8", entry(3600 * 8, rule="r8")))
     assert seqs(sealed) == [10]
 
@@ -211,22 +214,22 @@ def test_a_batch_that_is_in_the_outbox_is_not_written_anew_once_its_entries_were
 
 
 def test_a_checkpoint_is_the_head_once(sealed: SqlLedger) -> None:
-    made = sealed.add_checkpoint(EPOCH, lambda content: f"signed {len(content)}")
+    made = SqlArchive(ledger=sealed).add_checkpoint(EPOCH, lambda content: f"signed {len(content)}")
     assert made is not None and (made.seq, made.hash) == sealed.head()
     assert made.signature == f"signed {len(made.signed)}"
-    assert sealed.add_checkpoint(EPOCH, None) is None, "nothing was written since"
+    assert SqlArchive(ledger=sealed).add_checkpoint(EPOCH, None) is None, "nothing was written since"
     sealed.append(batch("next", entry(0)))
-    assert sealed.add_checkpoint(EPOCH + HOUR, None) is not None
+    assert SqlArchive(ledger=sealed).add_checkpoint(EPOCH + HOUR, None) is not None
     assert [found.seq for found in sealed.checkpoints()] == [9, 10]
     assert sealed.verify() is None
 
 
 def test_there_is_no_checkpoint_of_an_empty_log(ledger: SqlLedger) -> None:
-    assert ledger.add_checkpoint(EPOCH, None) is None
+    assert SqlArchive(ledger=ledger).add_checkpoint(EPOCH, None) is None
 
 
 def test_a_log_that_differs_from_its_checkpoints_is_found(sealed: SqlLedger) -> None:
-    sealed.add_checkpoint(EPOCH, None)
+    SqlArchive(ledger=sealed).add_checkpoint(EPOCH, None)
     with without_triggers(sealed.engine) as connection:
         connection.execute(text("UPDATE checkpoints SET hash = 'other'"))
     broken = sealed.verify()
@@ -237,5 +240,5 @@ def test_a_log_that_differs_from_its_checkpoints_is_found(sealed: SqlLedger) -> 
 
 
 def test_statistics_are_made(sealed: SqlLedger) -> None:
-    sealed.analyze()
+    SqlArchive(ledger=sealed).analyze()
     assert sealed.verify() is None

@@ -24,6 +24,7 @@ from webhook.core.incident import Choice, Decision, Incident, Outcome, ResolvedB
 from webhook.core.line import read_line
 from webhook.core.transcript import Passage
 from webhook.edge.ledger import SqlLedger, open_engine
+from webhook.edge.ledger.archive import SqlArchive
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import Role, WebConfig
 from webhook.ports import Batch, IncidentRecord
@@ -178,7 +179,7 @@ def test_one_is_shown_whole(client: Client) -> None:
     found = client.get("/api/v1/runs/run4").json()
     assert (found["id"], found["state"], found["outcome"]) == ("run4", "finished", "fixed")
     entry = client.get("/api/v1/audit/5").json()
-    assert (entry["seq"], entry["event"], entry["run"], entry["body"]) == (5, "run_finished", "run4", {"n": 4})
+    assert (entry["seq"], entry["event"], entry["run"], entry["body"]["n"]) == (5, "run_finished", "run4", 4)
     assert client.get("/api/v1/audit/4").json()["hash"] == entry["previous_hash"]
 
 
@@ -332,7 +333,7 @@ def test_checkpoints_are_there_to_be_kept_elsewhere(client_over: Any, tmp_path: 
     migrate(engine)
     written = SqlLedger(engine=engine)
     written.append(batch(0))
-    made = written.add_checkpoint(NOON, None)
+    made = SqlArchive(ledger=written).add_checkpoint(NOON, None)
     engine.dispose()
     assert made is not None
     found = client_over(url).get("/api/v1/audit/checkpoints").json()

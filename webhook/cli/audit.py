@@ -91,7 +91,7 @@ def verify(
         kept = confirmed([*checkpoints, *ledger.checkpoints()], public_key)
         entries = ((entry, 1) for entry in ledger.entries())
         broken, count, head = _verified(entries, length=ledger.count(), kept=kept)
-        _say(broken or ledger.cut(), count, head)
+        _say(broken or ledger.cut() or ledger.altered(), count, head)
     elif checkpoints or public_key:
         raise click.UsageError(
             "checkpoints are compared with FILE or with the database (--config.file, --storage.path)"
@@ -130,9 +130,13 @@ def prune(age: str, confirm: bool, config_file: Path | None, storage_path: Path 
     except (DurationError, OverflowError) as error:
         raise click.BadParameter(str(error), param_hint="--older-than") from None
     telemetry.configure(format="logfmt", level="warning", role="prune")
-    ledger = _stored(config_file, storage_path)
-    pruning = ledger.prune(before, now=now, actor=getuser()) if confirm else ledger.foresee_pruning(before, now=now)
-    _say_pruning(pruning, done=confirm)
+    from webhook.edge.ledger.archive import SqlArchive
+
+    archive = SqlArchive(ledger=_stored(config_file, storage_path))
+    if confirm:
+        _say_pruning(archive.prune(before, now=now, actor=getuser()), done=True)
+    else:
+        _say_pruning(archive.foresee_pruning(before, now=now), done=False)
 
 
 def _say_pruning(pruning: Pruning, *, done: bool) -> None:

@@ -76,6 +76,7 @@ def build_worker(site: Site) -> Services:
     Raises:
         ConfigError: with every problem.
     """
+    from webhook.edge.ledger.archive import SqlArchive
     from webhook.edge.pager import WebhookPager
     from webhook.edge.playbook.runner import AnsibleRunner
     from webhook.edge.playbook.tree import end_leftovers
@@ -109,7 +110,7 @@ def build_worker(site: Site) -> Services:
         now=now,
         new_id=new_id,
     )
-    care = Care(archive=ledger, terms=current.terms, now=now)
+    care = Care(archive=SqlArchive(ledger=ledger), terms=current.terms, now=now)
     runner = AnsibleRunner(work_dir=site.storage.absolute() / "work")
     return Services(
         current=current,

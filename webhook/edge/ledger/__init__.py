@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, Select, func, insert, select, text
+from sqlalchemy import Engine, Select, func, select, text
 
 from webhook.core.alert import Alert
-from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, Event, timestamp
+from webhook.core.audit import AuditEntry, Event
 from webhook.core.chain import Break, first_break
 from webhook.core.checkpoint import Checkpoint
 from webhook.core.incident import Incident, Run, RunState
 from webhook.core.pause import Pause, pauses_of
 from webhook.core.search import Query, term
 from webhook.core.transcript import Passage
-from webhook.edge.ledger import find, index, prune, row
+from webhook.edge.ledger import find, prune, row, sealing
+from webhook.edge.ledger.altered import first_altered
 from webhook.edge.ledger.database import is_postgresql, reading, writing
 from webhook.edge.ledger.database import open_engine as open_engine
 from webhook.edge.ledger.find import NO_END, Tally
@@ -32,8 +32,7 @@ from webhook.edge.ledger.schema import LISTINGS as LISTINGS
 from webhook.edge.ledger.schema import Listing, audit, batches, checkpoints, runs, transcripts
 from webhook.edge.ledger.schema import metadata as metadata
 from webhook.errors import NotFound
-from webhook.ports import Batch, Pruning
-from webhook.signing import Sign
+from webhook.ports import Batch
 
 log = structlog.get_logger()
 
@@ -44,8 +43,6 @@ FACETS_SECONDS = 0.25
 
 #: So far back it is looked for the alerts behind an open incident, and so long.
 _MOST_DECISIONS, _PATIENCE_SECONDS = 200, 10.0
-#: For so long it is known which batches were written.
-KEEP_BATCHES = timedelta(days=1)
 #: Rows that are read at once where all of them are.
 _PORTION = 500
 
@@ -74,20 +71,20 @@ class SqlLedger:
         with writing(self.engine) as connection:
             known = connection.execute(select(batches.c.last_seq).where(batches.c.id == batch.id)).first()
             if known is not None:
-                return _is_there(connection, batch, known.last_seq)
-            seq, hash = _append(connection, batch)
+                return sealing.is_there(connection, batch, known.last_seq)
+            seq, hash = sealing.append(connection, batch)
         log.info("sealed", action="append", batch=batch.id, seq=seq, hash=hash)
         return True
 
     def head(self) -> tuple[int, str]:
         """The last entry's seq and hash; (0, 64 zeros) for an empty log."""
         with reading(self.engine) as connection:
-            return _head(connection)
+            return sealing.head(connection)
 
     def count(self) -> int:
         """How many entries there are, those that were pruned left out."""
         with reading(self.engine) as connection:
-            return _head(connection)[0] - prune.last_pruned(connection)
+            return sealing.head(connection)[0] - prune.last_pruned(connection)
 
     def entries(self, *, after: int = 0, step: int = 2000) -> Iterator[AuditEntry]:
         """Every entry after a seq that was not pruned, in order, read in portions."""
@@ -103,8 +100,8 @@ class SqlLedger:
             after = portion[-1].seq
 
     def verify(self) -> Break | None:
-        """The first entry at which the chain breaks, or differs from a checkpoint; None when it holds."""
-        return first_break(self.entries(), kept=self.kept()) or self.cut()
+        """The first entry at which the chain breaks, or that differs from what it speaks of; None when it holds."""
+        return first_break(self.entries(), kept=self.kept()) or self.cut() or self.altered()
 
     def kept(self) -> dict[int, str]:
         """The hash of each entry at which there is a checkpoint."""
@@ -113,55 +110,6 @@ class SqlLedger:
     def checkpoints(self) -> list[Checkpoint]:
         """Every checkpoint, oldest first."""
         return [Checkpoint(**found) for found in self.rows(select(checkpoints).order_by(checkpoints.c.seq))]
-
-    def add_checkpoint(self, at: datetime, sign: Sign | None) -> Checkpoint | None:
-        """A new checkpoint at the head; None when there is one already, or nothing to be at."""
-        with writing(self.engine) as connection:
-            seq, hash = _head(connection)
-            if not seq or connection.execute(select(checkpoints.c.seq).where(checkpoints.c.seq == seq)).first():
-                return None
-            found = Checkpoint(seq=seq, hash=hash, at=timestamp(at))
-            if sign is not None:
-                found = replace(found, signature=sign(found.signed))
-            connection.execute(insert(checkpoints), asdict(found))
-        log.info("checkpoint", action="checkpoint", **asdict(found))
-        return found
-
-    def foresee_pruning(self, before: datetime, *, now: datetime) -> Pruning:
-        """What a pruning of all that is older would remove."""
-        paused_since = self._paused_since(now)
-        with reading(self.engine) as connection:
-            return prune.foresee(connection, timestamp(before), paused_since=paused_since)
-
-    def prune(self, before: datetime, *, now: datetime, actor: str) -> Pruning:
-        """What was pruned: an entry says so, and then it is removed.
-
-        The rules by which the oldest of what is left was decided are written anew.
-        """
-        paused_since, rules = self._paused_since(now), list(self._all("audit", "event", Event.RELOAD.value))
-        with writing(self.engine) as connection:
-            found = prune.foresee(connection, timestamp(before), paused_since=paused_since)
-            if found.entries:
-                kept = next((row.read_event(entry) for entry in rules if entry["seq"] <= found.last_seq), None)
-                _append(connection, _pruning_batch(found, kept, at=now, actor=actor))
-                prune.record(connection, found, batches_before=timestamp(now - KEEP_BATCHES))
-        self.remove_pruned()
-        return found
-
-    def _paused_since(self, now: datetime) -> str | None:
-        return min((timestamp(pause.said.at) for pause in self.pauses() if now < pause.until), default=None)
-
-    def remove_pruned(self) -> None:
-        """Remove what was pruned, and what an earlier removal that was ended left."""
-        removed = -1
-        while removed:
-            with writing(self.engine) as connection:
-                removed = prune.remove_portion(connection)
-
-    def analyze(self) -> None:
-        """Let the database count anew what its plans are made by."""
-        with writing(self.engine) as connection:
-            connection.execute(text("ANALYZE"))
 
     def cut(self) -> Break | None:
         """Where the end of the log is missing, which the chain alone cannot tell."""
@@ -175,6 +123,11 @@ class SqlLedger:
             return None
         seq = found["last"] + 1
         return Break(seq=seq, words=f"it is missing, and so is every later one up to {found['written']}")
+
+    def altered(self) -> Break | None:
+        """The first entry of a run's end whose transcript is no longer the one that it was sealed with."""
+        with reading(self.engine) as connection:
+            return first_altered(connection)
 
     def unfinished_runs(self) -> list[Run]:
         """The runs that were queued or begun, and have no end on the record."""
@@ -193,10 +146,10 @@ class SqlLedger:
 
     def open_incidents(self) -> list[tuple[Incident, tuple[Alert, ...]]]:
         """The incidents that have no end on the record, each with the latest word on the alerts behind it."""
-        found = [row.read_incident(found["body"]) for found in self._all("incidents", "state", "open") if found["body"]]
+        found = [row.read_incident(found["body"]) for found in self.all("incidents", "state", "open") if found["body"]]
         return [(incident, self._alerts_of(incident)) for incident in found]
 
-    def _all(self, kind: str, name: str, value: str) -> Iterator[dict[str, Any]]:
+    def all(self, kind: str, name: str, value: str) -> Iterator[dict[str, Any]]:
         """Every row of which that is true, newest first."""
         page = Page(rows=[], next=NO_END)
         while page.next is not None:
@@ -212,7 +165,7 @@ class SqlLedger:
 
     def pauses(self) -> tuple[Pause, ...]:
         """The pauses that nobody has ended on the record; those whose time is over are among them."""
-        found = [entry for event in (Event.PAUSE, Event.RESUME) for entry in self._all("audit", "event", event.value)]
+        found = [entry for event in (Event.PAUSE, Event.RESUME) for entry in self.all("audit", "event", event.value)]
         return pauses_of(map(row.read_event, sorted(found, key=itemgetter("seq"))))
 
     def outcomes(self, *, rule: str | None = None) -> Mapping[str, list[dict[str, Any]]]:
@@ -278,38 +231,3 @@ class SqlLedger:
         """Answers when the database does."""
         with reading(self.engine) as connection:
             connection.execute(text("SELECT 1"))
-
-
-def _append(connection: Connection, batch: Batch) -> tuple[int, str]:
-    """The new head."""
-    seq, previous_hash = _head(connection)
-    events, entries = row.sealed(batch.events, seq=seq, previous_hash=previous_hash)
-    if entries:
-        connection.execute(insert(audit), [row.entry_row(entry) for entry in entries])
-        seq, previous_hash = entries[-1].seq, entries[-1].hash
-    connection.execute(insert(batches), {"id": batch.id, "last_seq": seq})
-    said = index.write_transcripts(connection, batch)
-    index.write_entries(connection, entries, [event.body for event in events], said=said)
-    if batch.incidents or batch.runs:
-        labels = index.labels_by_incident((event.incident, event.body) for event in events)
-        index.write_incidents(connection, batch.incidents, labels)
-        index.write_runs(connection, batch.runs, labels, said=said)
-    return seq, previous_hash
-
-
-def _is_there(connection: Connection, batch: Batch, last_seq: int) -> bool:
-    """Whether it is this batch that ends at a seq; one without entries, or whose entries are gone, counts as it."""
-    at = connection.execute(select(audit.c.at).where(audit.c.seq == last_seq)).scalar()
-    return not batch.events or at is None or at == timestamp(batch.events[-1].at)
-
-
-def _pruning_batch(pruning: Pruning, kept: AuditEvent | None, *, at: datetime, actor: str) -> Batch:
-    body = {name: getattr(pruning, name) for name in ("first_seq", "last_seq", "last_hash", "before")}
-    event = AuditEvent(at=at, event=Event.PRUNE, actor=actor, body=body)
-    events = (replace(kept, at=at), event) if kept is not None else (event,)
-    return Batch(id=f"prune:{pruning.last_seq}", at=at, events=events)
-
-
-def _head(connection: Connection) -> tuple[int, str]:
-    last = connection.execute(select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).first()
-    return (last.seq, last.hash) if last else (0, GENESIS)

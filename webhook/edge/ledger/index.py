@@ -89,11 +89,15 @@ def write_run_cards(
 
 
 def write_transcripts(connection: Connection, batch: Batch) -> dict[str, str]:
-    """What the batch's runs printed, and those that it ends had printed before."""
-    upsert(connection, transcripts, [transcript_row(run, passages) for run, passages in batch.transcripts.items()])
-    said = {run: text_of(passages) for run, passages in batch.transcripts.items()}
-    ended = [run.id for run in batch.runs if run.state is RunState.FINISHED and run.id not in said]
-    return said | read_output(connection, ended)
+    """The rows of what the batch's runs said, and of what those that it ends had said before, as JSON by run."""
+    rows = [transcript_row(run, passages) for run, passages in batch.transcripts.items()]
+    upsert(connection, transcripts, rows)
+    found = {row["run"]: row["passages"] for row in rows}
+    ended = [run.id for run in batch.runs if run.state is RunState.FINISHED and run.id not in found]
+    if ended:
+        earlier = connection.execute(select(transcripts).where(transcripts.c.run.in_(ended)))
+        found |= {row.run: row.passages for row in earlier}
+    return found
 
 
 def read_output(connection: Connection, ids: Sequence[str]) -> dict[str, str]:

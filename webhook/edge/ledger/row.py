@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -22,19 +23,65 @@ _INCIDENT = TypeAdapter(Incident)
 _ALERT = TypeAdapter(Alert)
 _DECISION = TypeAdapter(Decision)
 _PASSAGES = TypeAdapter(tuple[Passage, ...])
+_TEXTS = ("actor", "incident", "run", "rule", "target", "alertname", "decision", "outcome")
+#: In the body of a run's end.
+TRANSCRIPT_HASH = "transcript_sha256"
 _ENTRY_FIELDS = tuple(field.name for field in fields(AuditEntry))
+
+
+def with_transcripts(events: Sequence[AuditEvent], passages: Mapping[str, str]) -> Sequence[AuditEvent]:
+    """The events; that of a run's end with the hash of what the run said, so that nobody changes that unseen."""
+    return [
+        replace(event, body={**event.body, TRANSCRIPT_HASH: transcript_hash(passages[event.run])})
+        if event.event is Event.RUN_FINISHED and event.run is not None and event.run in passages
+        else event
+        for event in events
+    ]
+
+
+def transcript_hash(passages: str) -> str:
+    """The hash of what a run said, from its row."""
+    return hashlib.sha256(passages.encode()).hexdigest()
 
 
 def sealed(
     events: Sequence[AuditEvent], *, seq: int, previous_hash: str
 ) -> tuple[Sequence[AuditEvent], Sequence[AuditEntry]]:
-    """The events with bodies as JSON knows them, and their entries."""
+    """The events with bodies as JSON knows them and texts as databases do, and their entries."""
     try:
-        return events, seal_all(events, seq=seq, previous_hash=previous_hash)
+        entries = seal_all(events, seq=seq, previous_hash=previous_hash)
     except (TypeError, ValueError):
         # Bodies come as JSON knows them, which is quick; one that does not has records in it, or a number like NaN.
-        plain = [replace(event, body=_jsonable(event.body)) for event in events]
-        return plain, seal_all(plain, seq=seq, previous_hash=previous_hash)
+        events = [replace(event, body=_jsonable(event.body)) for event in events]
+        entries = seal_all(events, seq=seq, previous_hash=previous_hash)
+    if not all(map(_is_storable, entries)):
+        # What cannot be stored now never could be, and nothing after it either.
+        events = [_storable(event) for event in events]
+        entries = seal_all(events, seq=seq, previous_hash=previous_hash)
+    return events, entries
+
+
+def _is_storable(entry: AuditEntry) -> bool:
+    columns = "".join(filter(None, (getattr(entry, name) for name in _TEXTS)))
+    return "\0" not in columns and _is_whole(columns) and _is_whole(entry.body)
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _storable(event: AuditEvent) -> AuditEvent:
+    """The event without what no database takes: NUL in a column, and half a character anywhere."""
+    texts = {name: getattr(event, name) for name in _TEXTS}
+    columns: dict[str, Any] = {name: text and _whole(text.replace("\0", "")) for name, text in texts.items()}
+    return replace(event, **columns, body=json.loads(_whole(canonical(event.body))))
+
+
+def _whole(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def entry_row(entry: AuditEntry) -> dict[str, Any]:
