@@ -22,7 +22,7 @@ from webhook.core.rulebook import Rulebook
 from webhook.errors import ConfigError
 from webhook.ports import PlaybookEnd
 from webhook.rehearsal.export import read_export
-from webhook.rehearsal.replay import Change, replay
+from webhook.rehearsal.replay import ChangedRun, replay
 from webhook.rehearsal.scenario import Answered, Delivery, Paused, Performance, Scenario
 from webhook.rehearsal.stage import staged
 
@@ -60,7 +60,7 @@ def changes(file: Path, rules: Rulebook) -> list[str]:
     return [_told(change) for change in replay(read_export(file), rules)]
 
 
-def _told(change: Change) -> str:
+def _told(change: ChangedRun) -> str:
     run, instead = change.run, change.instead
     minutes = (run.at - EPOCH) / MINUTE
     word = f"{instead.decision} {instead.guard}".strip() if instead else "no rule"

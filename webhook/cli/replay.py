@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 from webhook.cli.options import config_file
 from webhook.core.audit import timestamp
 from webhook.rehearsal.export import Decided, read_export
-from webhook.rehearsal.replay import Change
+from webhook.rehearsal.replay import ChangedRun
 from webhook.rehearsal.replay import replay as replay_recorded
 from webhook.wiring.current import load
 
@@ -42,7 +42,7 @@ def replay(file: Path, config_file: Path, output: str) -> None:
     click.echo(f"{before} runs before; {added} added, {len(changes) - added} removed", err=True)
 
 
-def _write(change: Change) -> None:
+def _write(change: ChangedRun) -> None:
     run, instead = change.run, _told(change.instead)
     click.echo(f"{'+' if change.is_added else '-'} {timestamp(run.at)} {run.rule} {run.target}")
     before, now = (instead, _told(run)) if change.is_added else (_told(run), instead)
@@ -56,7 +56,7 @@ def _told(decided: Decided | None) -> str:
     return f"{decided.decision}{by}, rule {decided.rule}: {decided.reason}"
 
 
-def _as_json(change: Change) -> Mapping[str, object]:
+def _as_json(change: ChangedRun) -> Mapping[str, object]:
     instead = asdict(change.instead) if change.instead else None
     before, now = (instead, asdict(change.run)) if change.is_added else (asdict(change.run), instead)
     found: Mapping[str, object] = to_jsonable_python(

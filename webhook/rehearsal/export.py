@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,7 @@ class Decided:
     """One decision on one alert."""
 
     at: datetime
+    #: The fingerprint under which it was sent.
     alert: str
     rule: str
     target: str
@@ -89,17 +90,17 @@ def read_export(file: Path) -> Recorded:
     return reading.result()
 
 
-def decided(entry: Mapping[str, Any]) -> Decided:
-    """What a `decision` entry, or event, says."""
-    body = entry["body"]
+def read_decision(at: datetime, rule: str | None, target: str | None, body: Mapping[str, Any]) -> Decided:
+    """What the entry of a decision says."""
+    alert, decision = body["alert"], body["decision"]
     return Decided(
-        at=_TIME.validate_python(entry["at"]),
-        alert=body["alert"]["fingerprint"],
-        rule=entry["rule"] or "",
-        target=entry["target"] or "",
-        decision=body["decision"]["decision"],
-        guard=body["decision"]["guard"] or "",
-        reason=body["decision"]["reason"],
+        at=at,
+        alert=alert["origin"] or alert["fingerprint"],
+        rule=rule or "",
+        target=target or "",
+        decision=decision["decision"],
+        guard=decision["guard"] or "",
+        reason=decision["reason"],
     )
 
 
@@ -122,26 +123,13 @@ class _Reading:
         if event is Event.ALERT_RECEIVED:
             self._receive(at, body)
         elif event is Event.DECISION:
-            self._decide(entry)
+            self._decide(at, entry)
         elif event is Event.INCIDENT_RESOLVED:
             self._resolve(at, _INCIDENT.validate_python(body["incident"]).alerts)
         elif event is Event.RUN_FINISHED:
             self._finish(_RUN.validate_python(body["run"]))
         else:
             self._say(at, event, entry)
-
-    def _say(self, at: datetime, event: Event, entry: Mapping[str, Any]) -> None:
-        body = entry["body"]
-        if event is Event.APPROVAL and body.get("said") in ("approve", "reject"):
-            approves = body["said"] == "approve"
-            self._answers.append(Answered(at=at, by=entry["actor"], approves=approves, target=entry["target"]))
-        elif event is Event.PAUSE:
-            matchers = tuple(parse_matcher(matcher) for matcher in body["matchers"])
-            lasts = _TIME.validate_python(body["until"]) - at
-            self._pauses[body["pause"]] = Paused(at=at, lasts=lasts, matchers=matchers)
-        elif event is Event.RESUME and body["pause"] in self._pauses:
-            pause = self._pauses[body["pause"]]
-            self._pauses[body["pause"]] = replace(pause, lasts=at - pause.at)
 
     def result(self) -> Recorded:
         deliveries = [
@@ -158,16 +146,29 @@ class _Reading:
             end=max(self.times),
         )
 
+    def _say(self, at: datetime, event: Event, entry: Mapping[str, Any]) -> None:
+        body = entry["body"]
+        if event is Event.APPROVAL and body.get("said") in ("approve", "reject"):
+            approves = body["said"] == "approve"
+            self._answers.append(Answered(at=at, by=entry["actor"], approves=approves, target=entry["target"]))
+        elif event is Event.PAUSE:
+            matchers = tuple(parse_matcher(matcher) for matcher in body["matchers"])
+            lasts = _TIME.validate_python(body["until"]) - at
+            self._pauses[body["pause"]] = Paused(at=at, lasts=lasts, matchers=matchers)
+        elif event is Event.RESUME and body["pause"] in self._pauses:
+            pause = self._pauses[body["pause"]]
+            self._pauses[body["pause"]] = replace(pause, lasts=at - pause.at)
+
     def _receive(self, at: datetime, body: Mapping[str, Any]) -> None:
         for alert in _ALERTS.validate_python(body.get("unmatched", ())):
             self._deliver(at, str(body["external_url"]), alert)
         self._resolve(at, body.get("cleared", ()))
 
-    def _decide(self, entry: Mapping[str, Any]) -> None:
+    def _decide(self, at: datetime, entry: Mapping[str, Any]) -> None:
         if entry["run"] is not None:
             # Just before it started; what counts was decided when it was queued.
             return
-        self._decisions.append(decided(entry))
+        self._decisions.append(read_decision(at, entry["rule"], entry["target"], entry["body"]))
         evidence, alert = entry["body"]["evidence"], _ALERT.validate_python(entry["body"]["alert"])
         if evidence["received_at"] is not None:
             # As it was sent: which labels are ignored is for the rules to say that are tried.
@@ -192,8 +193,3 @@ class _Reading:
         began, ended = run.acted_at or run.started_at, run.finished_at
         takes = ended - began if began and ended and run.acted_at else timedelta(0)
         self._playbooks[run.playbook, run.target].append(replace(_PLAYED[run.outcome], takes=takes))
-
-
-def decisions_of(events: Iterator[Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> tuple[Decided, ...]:
-    """The decisions among entries, apart from those just before a run started."""
-    return tuple(decided(entry) for entry in events if entry["event"] == Event.DECISION and entry["run"] is None)

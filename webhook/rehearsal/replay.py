@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from webhook.core.audit import Event
+from webhook.core.incident import Pair
 from webhook.core.rulebook import Rulebook
-from webhook.rehearsal.export import Decided, Recorded, decisions_of
+from webhook.rehearsal.export import Decided, Recorded, read_decision
 from webhook.rehearsal.scenario import Scenario
 from webhook.rehearsal.stage import staged
 
@@ -17,8 +20,8 @@ SAME: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A run that is added or removed."""
+class ChangedRun:
+    """One that there was and would not be, or the other way round."""
 
     is_added: bool
     run: Decided
@@ -26,8 +29,15 @@ class Change:
     instead: Decided | None
 
 
-def replay(recorded: Recorded, rulebook: Rulebook) -> tuple[Change, ...]:
+def replay(recorded: Recorded, rulebook: Rulebook) -> tuple[ChangedRun, ...]:
     """The runs that differ, by time."""
+    before, after = recorded.decisions, _decisions(recorded, rulebook)
+    removed, added = _unpaired(before, after)
+    changed = [*_changed(removed, after, is_added=False), *_changed(added, before, is_added=True)]
+    return tuple(sorted(changed, key=lambda change: change.run.at))
+
+
+def _decisions(recorded: Recorded, rulebook: Rulebook) -> Sequence[Decided]:
     scenario = Scenario(
         start=recorded.start,
         deliveries=recorded.deliveries,
@@ -36,33 +46,41 @@ def replay(recorded: Recorded, rulebook: Rulebook) -> tuple[Change, ...]:
         pauses=recorded.pauses,
     )
     with staged(rulebook, scenario, until=recorded.end) as stage:
-        after = decisions_of([asdict(event) for event in stage.ledger.events])
-    removed, added = _unpaired(recorded.decisions, after)
-    changes = [Change(is_added=False, run=run, instead=_instead(run, after)) for run in removed]
-    changes += [Change(is_added=True, run=run, instead=_instead(run, recorded.decisions)) for run in added]
-    return tuple(sorted(changes, key=lambda change: change.run.at))
+        # Not those just before a run started: what counts was decided when it was queued.
+        events = [event for event in stage.ledger.events if event.event is Event.DECISION and event.run is None]
+    return [read_decision(event.at, event.rule, event.target, event.body) for event in events]
 
 
 def _unpaired(before: Sequence[Decided], after: Sequence[Decided]) -> tuple[list[Decided], list[Decided]]:
     """The runs before that have no counterpart after, and the other way round."""
-    removed, left = [], [run for run in after if run.runs]
-    for run in before:
-        if not run.runs:
-            continue
-        same = [other for other in left if _is_same(run, other)]
-        if same:
-            left.remove(min(same, key=lambda other: abs(other.at - run.at)))
-        else:
-            removed.append(run)
-    return removed, left
+    removed, left = [], _runs(after)
+    for pair, runs in _runs(before).items():
+        for run in runs:
+            near = [other for other in left[pair] if abs(other.at - run.at) <= SAME]
+            if near:
+                left[pair].remove(min(near, key=lambda other: abs(other.at - run.at)))
+            else:
+                removed.append(run)
+    return removed, [run for runs in left.values() for run in runs]
 
 
-def _is_same(run: Decided, other: Decided) -> bool:
-    return (run.rule, run.target) == (other.rule, other.target) and abs(run.at - other.at) <= SAME
+def _runs(decisions: Iterable[Decided]) -> dict[Pair, list[Decided]]:
+    found: dict[Pair, list[Decided]] = defaultdict(list)
+    for decided in decisions:
+        if decided.runs:
+            found[Pair(decided.rule, decided.target)].append(decided)
+    return found
 
 
-def _instead(run: Decided, decisions: Sequence[Decided]) -> Decided | None:
-    near = [decided for decided in decisions if decided.alert == run.alert and decided.at <= run.at + SAME]
+def _changed(runs: Iterable[Decided], others: Sequence[Decided], *, is_added: bool) -> Iterable[ChangedRun]:
+    by_alert: dict[str, list[Decided]] = defaultdict(list)
+    for decided in others:
+        by_alert[decided.alert].append(decided)
+    return [ChangedRun(is_added=is_added, run=run, instead=_instead(run, by_alert)) for run in runs]
+
+
+def _instead(run: Decided, by_alert: Mapping[str, Sequence[Decided]]) -> Decided | None:
+    near = [decided for decided in by_alert.get(run.alert, ()) if decided.at <= run.at + SAME]
     # They are in the order of time; what came after the run is a word on it only where there was none before.
     before = [decided for decided in near if decided.at <= run.at]
     return before[-1] if before else near[0] if near else None
