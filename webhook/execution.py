@@ -90,14 +90,17 @@ class Execution:
         Raises:
             Unavailable: a dependency is away, and nothing was done.
         """
+        # A run that could not be put on the record stays queued, and costs no attempt.
+        self.change.ledger.ready()
+        # The lease comes first: a run that is seen running without one is taken for lost.
+        self.change.store.renew([id], owner=self.owner, lease=LEASE)
+        run = self._start(id)
+        if run is None:
+            # It may well be under way here, in another thread, which keeps its lease.
+            return None
         self.active.add(id)
         try:
-            # A run that could not be put on the record stays queued, and costs no attempt.
-            self.change.ledger.ready()
-            # The lease comes first: a run that is seen running without one is taken for lost.
-            self.change.store.renew([id], owner=self.owner, lease=LEASE)
-            run = self._start(id)
-            return None if run is None else self._perform(run)
+            return self._perform(run)
         finally:
             self.active.discard(id)
             self.live.forget(id)

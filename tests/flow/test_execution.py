@@ -131,6 +131,22 @@ def test_a_run_is_started_once_however_often_it_is_rung_for() -> None:
     assert len(scene.playbooks.jobs) == 1
 
 
+def test_a_doorbell_that_is_heard_again_while_its_run_is_under_way_leaves_it_its_lease() -> None:
+    scene = Scene()
+    kept: list[set[str]] = []
+
+    def is_rung_for_again(job: PlaybookJob) -> PlaybookResult:
+        assert scene.execution.execute(job.run) is None
+        kept.append(set(scene.execution.active))
+        return PlaybookResult(end=PlaybookEnd.OK, reason="done", return_code=0)
+
+    scene.playbooks.does = is_rung_for_again
+    scene.delivers(alert())
+    scene.work()
+    assert kept == [{scene.runs[0].id}]
+    assert scene.execution.active == set()
+
+
 def test_nothing_is_done_that_is_not_on_the_record() -> None:
     scene = Scene()
     scene.delivers(alert())

@@ -122,7 +122,7 @@ def test_the_terminal_follows_to_the_end_though_web_is_killed_and_redis_too(proc
     output = httpx.get(f"{alertmend.url}/api/v1/runs/{run}/output.txt").text
     assert printed + rest == output
     assert output.count("TASK [") == 3
-    assert words.splitlines()[-1] == "unproved: it ran well, and the rule asks for no proof"
+    assert words.splitlines()[-1] == "unproved: it ran well, and no proof is asked for"
 
 
 def test_a_server_that_ends_lets_those_who_follow_go(processes: Processes) -> None:

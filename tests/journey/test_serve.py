@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -92,10 +93,17 @@ def test_a_run_whose_worker_was_killed_is_lost_and_nothing_of_it_is_left(process
     until(lambda: _marked(run) == 0, "its processes are gone")
     [lost] = until(alertmend.finished, "the run is recorded")
     assert (lost["id"], lost["outcome"]) == (run, "lost")
-    last = until(
-        lambda: [e for e in alertmend.items("audit", event="decision") if e["decision"] == "refuse"], "decided again"
+    [told] = until(lambda: _escalations(alertmend), "a person is told")
+    assert (told["outcome"], told["body"]["reason"]) == (
+        "lost",
+        "its attempts are used up; the last one: its worker vanished",
     )
-    assert last[0]["body"]["decision"]["guard"] == "attempts"
+
+
+def _escalations(alertmend: Alertmend) -> list[dict[str, Any]]:
+    """Those that were begun."""
+    entries = alertmend.items("audit", event="escalated")
+    return [entry for entry in entries if entry["body"]["step"] == "begin"]
 
 
 def test_when_the_supervisor_is_killed_all_end_and_the_next_start_adopts_what_it_left(processes: Processes) -> None:
@@ -140,7 +148,8 @@ def test_a_hangup_takes_over_good_rules_and_keeps_the_old_ones_for_bad(processes
     # When it is mended and renamed, the new rule counts, and that is on the record
     alertmend.write("rules/rules.yml", rules.replace("name: mark", "name: renamed"))
     process.send_signal(signal.SIGHUP)
-    until(lambda: alertmend.items("audit", event="reload"), "the reload is on the record")
+    # The first one says with which rules it started
+    until(lambda: len(alertmend.items("audit", event="reload")) == 2, "the reload is on the record")
     httpx.post(alertmend.receiver, json=notification(firing("web2"))).raise_for_status()
     until(lambda: alertmend.items("runs", rule="renamed", state="finished"), "the new rule works")
 
