@@ -56,9 +56,10 @@ def open_engine(url: str) -> Engine:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection to ask; an error of the database is `Unavailable`."""
-    with answering(), engine.connect() as connection:
+def reading(engine: Engine, *, alone: bool = False) -> Iterator[Connection]:
+    """A connection to ask; with each statement `alone` in no transaction. An error of the database is `Unavailable`."""
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if alone else {}
+    with answering(), engine.connect().execution_options(**options) as connection:
         yield connection
 
 
