@@ -21,6 +21,7 @@ from webhook.core.audit import AuditEvent, Event
 from webhook.core.target import Inventory
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.ports import Batch, Envelope
+from webhook.telemetry import configure
 from webhook.wiring import Services, build_inbox, build_worker, prepare
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.current import Site
@@ -31,6 +32,7 @@ INVENTORY = Inventory(hosts=frozenset(f"h{number}" for number in range(101_000))
 
 def main() -> None:
     """Print a table."""
+    configure(format="logfmt", level="warning", role="benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = write_site(folder / "site", hosts=1)
