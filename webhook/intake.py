@@ -27,6 +27,8 @@ class Intake:
     """Decides on notifications, and again on incidents that come due."""
 
     change: Change
+    #: Remembers again what a store that was emptied has forgotten, before anything is decided in it.
+    recover: Callable[[], None]
     rulebook: Callable[[], Rulebook]
     #: From an inbox id and what lies there.
     parse: Callable[[str, Envelope], Notification]
@@ -44,6 +46,7 @@ class Intake:
         envelope = self.change.store.envelope(id)
         if envelope is None:
             return 0
+        self.recover()
         notification, rulebook = self.parse(id, envelope), self.rulebook()
         alerts = [rulebook.identified(alert) for alert in notification.alerts]
         matched = [(alert, rulebook.match(alert)) for alert in alerts]

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from webhook.change import Change
-from webhook.core.alert import Alert
-from webhook.core.incident import Incident, Outcome, Run, RunState
+from webhook.core.incident import Outcome, Run, RunState
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import RECONCILE_DUE, Draft, Keys, crowd_due, line_due, parse_crowd
 from webhook.core.storm import Crowd
@@ -22,11 +21,10 @@ from webhook.core.transition import (
     end_storm,
     expire,
     finish,
-    restore,
-    restore_pauses,
     storm_escalation,
 )
 from webhook.ports import Doorbell, Errand, History
+from webhook.recovering import Recovering
 
 log = structlog.get_logger()
 
@@ -41,6 +39,7 @@ class Upkeep:
     """One round of it is `tick`. Any number of processes may do it; one at a time is enough."""
 
     change: Change
+    recovering: Recovering
     history: History
     rulebook: Callable[[], Rulebook]
     #: Takes the next step of an escalation.
@@ -59,10 +58,7 @@ class Upkeep:
             Unavailable: a dependency is away; nothing is rung for that is not on the record.
         """
         self.seal_what_was_left()
-        if self.change.store.is_fresh():
-            self.recover()
-            # Not before: when the ledger is away in the middle of it, it begins again.
-            self.change.store.settle()
+        self.recovering.recover()
         self._lose_runs()
         self._look_at_due()
 
@@ -79,42 +75,6 @@ class Upkeep:
         """
         waiting = self.change.store.waiting_since(self.now() - after, limit=PORTION)
         self.change.store.ring([Doorbell(errand=Errand.INTAKE, about=id) for id in waiting])
-
-    def recover(self) -> list[str]:
-        """The incidents that the ledger has open and the store knows nothing of: remembered again.
-
-        A run of theirs that was under way is recorded as lost, after its processes are gone, and people are told.
-        What people have paused comes first, so that nothing runs that they had stopped.
-        """
-        self._recover_pauses()
-        unfinished = {run.id: run for run in self.history.unfinished_runs()}
-        recovered = []
-        for incident, alerts in self.history.open_incidents():
-            if self._recover(incident, alerts, unfinished.get(incident.run or "")):
-                recovered.append(incident.id)
-        if recovered:
-            log.warning("the store was empty; open incidents are back", action="recover", incidents=recovered)
-        return recovered
-
-    def _recover_pauses(self) -> None:
-        moment, pauses = self._moment(), self.history.pauses()
-
-        def write(draft: Draft) -> int | None:
-            return restore_pauses(draft, moment, pauses) or None
-
-        self.change.make(Keys(), write, id=f"recover:pauses:{self.new_id()}", at=moment.now)
-
-    def _recover(self, incident: Incident, alerts: tuple[Alert, ...], run: Run | None) -> bool:
-        moment, keys = self._moment(), Keys(pairs=frozenset([incident.pair]))
-        if incident.pair in self.change.store.read(keys).pairs:
-            return False
-        if run is not None:
-            self.end_leftovers(run.id)
-
-        def write(draft: Draft) -> bool | None:
-            return restore(draft, moment, incident, alerts, run) or None
-
-        return bool(self.change.make(keys, write, id=f"recover:{incident.id}:{self.new_id()}", at=moment.now))
 
     def _moment(self) -> Moment:
         return Moment(rulebook=self.rulebook(), now=self.now(), new_id=self.new_id)

@@ -32,6 +32,7 @@ from webhook.live import Live
 from webhook.people import People
 from webhook.ports import Doorbell, Envelope, Errand
 from webhook.reconciling import Reconciling
+from webhook.recovering import Recovering
 from webhook.upkeep import Upkeep
 
 DECISION = TypeAdapter(Decision)
@@ -91,8 +92,17 @@ class Scene:
         self.leftovers: list[str] = []
         self.change = Change(store=self.store, ledger=self.ledger)
         self.asking = Asking(alertmanagers=lambda: self.alertmanagers, now=self.clock)
+        self.recovering = Recovering(
+            change=self.change,
+            history=self.ledger,
+            rulebook=self.rulebook,
+            end_leftovers=self.end_leftovers,
+            now=self.clock,
+            new_id=self.new_id,
+        )
         self.intake = Intake(
             change=self.change,
+            recover=self.recovering.recover,
             rulebook=self.rulebook,
             parse=lambda id, _: self.notifications[id],
             asking=self.asking,
@@ -120,14 +130,19 @@ class Scene:
         )
         self.upkeep = Upkeep(
             change=self.change,
+            recovering=self.recovering,
             history=self.ledger,
             rulebook=self.rulebook,
             escalate=self.escalating.escalate,
             reconcile=lambda: self.reconciling.reconcile(patience=timedelta(0)),
-            end_leftovers=lambda run: self.leftovers.append(run) or 0,  # type: ignore[func-returns-value]
+            end_leftovers=self.end_leftovers,
             now=self.clock,
             new_id=self.new_id,
         )
+
+    def end_leftovers(self, run: str) -> int:
+        self.leftovers.append(run)
+        return 0
 
     def worker(self, owner: str) -> Execution:
         def workshop() -> Workshop:

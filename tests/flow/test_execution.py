@@ -303,7 +303,7 @@ def test_an_incident_that_redis_forgot_goes_on_where_it_was_and_people_are_told(
     scene = Scene(rules=(rule(guards=Guards(cooldown=timedelta(minutes=5)), steps=TWO_STEPS),))
     scene.delivers(alert())
     scene.store.empty()
-    scene.upkeep.tick()
+    # Before upkeep has come round
     assert scene.delivers(alert())[0].guard == "cooldown"
     assert scene.incidents[0].handed_over == "the state in Redis was lost while it was under way"
     scene.clock.advance(minutes=5)
@@ -311,6 +311,29 @@ def test_an_incident_that_redis_forgot_goes_on_where_it_was_and_people_are_told(
     scene.work()
     assert [job.playbook.name for job in scene.playbooks.jobs] == ["reboot.yml"]
     assert len(scene.incidents) == 1
+
+
+def test_what_people_paused_is_paused_for_the_first_alert_after_redis_was_emptied() -> None:
+    scene = Scene()
+    scene.pauses("maintenance", minutes=60)
+    scene.store.empty()
+    assert scene.delivers(alert())[0].guard == "pause"
+    assert scene.playbooks.jobs == []
+
+
+def test_nothing_is_decided_in_an_emptied_store_while_the_ledger_is_away() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    scene.store.empty()
+
+    def away() -> None:
+        raise Unavailable("the audit database")
+
+    scene.ledger.fails = away
+    with pytest.raises(Unavailable):
+        scene.delivers(alert())
+    scene.ledger.fails = lambda: None
+    assert scene.store.waiting_since(scene.clock(), limit=10)
 
 
 def test_what_a_crashed_worker_committed_is_sealed_and_rung_for_later() -> None:

@@ -24,6 +24,7 @@ from webhook.intake import Intake
 from webhook.live import Live
 from webhook.people import People
 from webhook.ports import Doorbell, Envelope, Errand
+from webhook.recovering import Recovering
 from webhook.rehearsal.memory import MemoryLedger, MemoryStore
 from webhook.rehearsal.scenario import Answered, Delivery, Paused, Scenario
 from webhook.rehearsal.timeline import Timeline
@@ -68,7 +69,10 @@ class Stage:
         asking = Asking(alertmanagers=lambda: None, now=self.timeline)
         shared: dict[str, Any] = {"change": self._change, "now": self.timeline, "new_id": self._new_id}
         ruled: dict[str, Any] = {**shared, "rulebook": lambda: self._rulebook}
-        self._intake = Intake(parse=lambda id, _: self._notifications[id], asking=asking, **ruled)
+        recovering = Recovering(history=self.ledger, end_leftovers=lambda _: 0, **ruled)
+        self._intake = Intake(
+            recover=recovering.recover, parse=lambda id, _: self._notifications[id], asking=asking, **ruled
+        )
         self._execution = Execution(
             workshop=self._workshop,
             prober=self._world,
@@ -85,6 +89,7 @@ class Stage:
             alertmanagers=lambda: alertmanagers, pager=pager, external_url=lambda: "http://alertmend", **ruled
         )
         self._upkeep = Upkeep(
+            recovering=recovering,
             history=self.ledger,
             escalate=escalating.escalate,
             reconcile=lambda: None,

@@ -24,6 +24,7 @@ from webhook.intake import Intake
 from webhook.live import Live
 from webhook.ports import Envelope
 from webhook.reconciling import Reconciling
+from webhook.recovering import Recovering
 from webhook.upkeep import Upkeep
 from webhook.wiring.aside import Aside
 from webhook.wiring.clock import new_id, now
@@ -110,6 +111,14 @@ def build_worker(site: Site) -> Services:
         now=now,
         new_id=new_id,
     )
+    recovering = Recovering(
+        change=change,
+        history=ledger,
+        rulebook=lambda: current.rulebook,
+        end_leftovers=end_leftovers,
+        now=now,
+        new_id=new_id,
+    )
     care = Care(archive=SqlArchive(ledger=ledger), terms=current.terms, now=now)
     runner = AnsibleRunner(work_dir=site.storage.absolute() / "work")
     return Services(
@@ -120,6 +129,7 @@ def build_worker(site: Site) -> Services:
         change=change,
         intake=Intake(
             change=change,
+            recover=recovering.recover,
             rulebook=lambda: current.rulebook,
             parse=parse,
             asking=asking,
@@ -128,6 +138,7 @@ def build_worker(site: Site) -> Services:
         ),
         upkeep=Upkeep(
             change=change,
+            recovering=recovering,
             history=ledger,
             rulebook=lambda: current.rulebook,
             escalate=lambda id: aside.do(f"escalation {id}", lambda: escalating.escalate(id)),
