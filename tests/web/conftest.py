@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from tests.flow.scene import Scene
 from tests.flow.twin import MemoryFollower
+from tests.web.described import hold_against_description
 from webhook.core.rulebook import Rulebook
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
@@ -62,7 +63,9 @@ class Client:
             async with httpx.AsyncClient(transport=transport, base_url="http://alertmend") as client:
                 return await client.request(method, path, **settings)
 
-        return asyncio.run(ask())
+        answer = asyncio.run(ask())
+        hold_against_description(method, path, answer)
+        return answer
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from webhook.web.explain import Explained
 from webhook.web.export import Exported, Streamed
 from webhook.web.health import Ready, alive
 from webhook.web.live import Events, Output, RunAccount, Shown
+from webhook.web.openapi import Described
 from webhook.web.people import Pauses, Resume, Said, TakeOver
 from webhook.web.receiver import Put, Receiver
 from webhook.web.rules import Alerts, Rules
@@ -65,6 +66,7 @@ def make_app(
             Route("/api/v1/audit/export", _endpoint(Exported(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/runs/{id}/events", _endpoint(Events(authenticator=authenticator, account=account))),
             Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(authenticator=authenticator, account=account))),
+            Route("/openapi.json", _endpoint(Described(authenticator=authenticator))),
             *_people(desk, authenticator),
             *(route for kind, one in ones.items() for route in _listing(kind, one, ledger, authenticator)),
         ],
