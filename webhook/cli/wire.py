@@ -1,13 +1,24 @@
-"""`alertmend config receiver`: the Alertmanager side of the wiring."""
+"""`alertmend config`: the Alertmanager side of the wiring, and what our own files may hold."""
 
 from __future__ import annotations
 
+import json
+
 import click
+
+from webhook.cli.schemas import File, schema_of
 
 
 @click.group()
 def config() -> None:
-    """Configuration of others that goes with ours."""
+    """The Alertmanager side of the wiring; the schema of our files."""
+
+
+@config.command()
+@click.argument("file", type=click.Choice([file.value for file in File]), default=File.ALERTMEND.value)
+def schema(file: str) -> None:
+    """Print the JSON Schema of a kind of file: alertmend.yml, rules, rule tests or the web.config.file."""
+    click.echo(json.dumps(schema_of(File(file)), indent=2))
 
 
 @config.command()
