@@ -55,7 +55,7 @@ class PlayEnd:
     def refusal(self, *, host: str) -> str:
         """The message of the task that failed on a host."""
         told = re.search(
-            rf"^(?:fatal: \[{host}\]: FAILED!|failed: \[{host}[] ].*?) => (\{{.*\}})$", self.output, re.MULTILINE
+            rf"^(?:fatal: \[{host}[] ].*?FAILED!|failed: \[{host}[] ].*?) => (\{{.*\}})$", self.output, re.MULTILINE
         )
         assert told is not None, self.output
         return str(json.loads(told[1])["msg"])
