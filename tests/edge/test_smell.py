@@ -91,6 +91,7 @@ def test_a_playbook_that_looks_at_nothing_afterwards(tmp_path: Path) -> None:
     (warning,) = found(tmp_path, SOUND.replace("    - ansible.builtin.wait_for: {port: 80}\n", ""))
 
     assert warning.startswith("it.yml:1: nothing is looked at after the last change")
+    assert smells(tmp_path / "playbooks/it.yml", playbooks=tmp_path / "playbooks", is_proved=True) == ()
 
 
 def test_roles_and_what_they_include_are_looked_at_where_they_stand(tmp_path: Path) -> None:

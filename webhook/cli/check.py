@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import click
 
 from webhook.cli.options import config_file
 from webhook.core.advice import Advice, advise
+from webhook.core.rulebook import Rulebook
+from webhook.edge.smell import smells
 from webhook.edge.webconfig import read_web_config
 from webhook.errors import ConfigError, Place, Problem
 from webhook.wiring.current import load
@@ -63,7 +65,7 @@ def _look_at_rules(config_file: Path) -> _Found:
     except ConfigError as error:
         return _Found(problems=error.problems)
     advice = advise(rulebook, has_alertmanagers=bool(config.alertmanagers))
-    warnings = tuple(_located(one, config.places[one.rule]) for one in advice)
+    warnings = (*(_located(one, config.places[one.rule]) for one in advice), *_smells(config.playbooks, rulebook))
     counts = f"{_count(rulebook.rules, 'rule')}, {_count(rulebook.inventory.hosts, 'host')}"
     words = f"{config_file}: {counts}, no problems" + (f", {_count(warnings, 'warning')}" if warnings else "")
     return _Found(warnings=warnings, words=words)
@@ -71,6 +73,15 @@ def _look_at_rules(config_file: Path) -> _Found:
 
 def _located(advice: Advice, place: Place) -> Problem:
     return Problem(file=place.file, line=place.line, column=place.column, words=f"rule {advice.rule!r}: {advice.words}")
+
+
+def _smells(playbooks: Path, rulebook: Rulebook) -> Iterator[Problem]:
+    found: dict[Problem, None] = {}
+    for name in dict.fromkeys(name for rule in rulebook.rules for name in rule.playbooks):
+        is_proved = all(rule.probe for rule in rulebook.rules if name in rule.playbooks)
+        # Two playbooks may share a role.
+        found |= dict.fromkeys(smells(playbooks / name, playbooks=playbooks, is_proved=is_proved))
+    yield from found
 
 
 def _rows(found: Iterable[Problem], severity: str) -> list[dict[str, object]]:

@@ -158,6 +158,12 @@ class Rule:
         """The number of the playbook of `give_up`."""
         return len(self.steps) + 1
 
+    @property
+    def playbooks(self) -> tuple[str, ...]:
+        """Every playbook that it may run."""
+        last = self.give_up.playbook if self.give_up else None
+        return tuple(name for name in (*(step.playbook for step in self.steps), self.rollback, last) if name)
+
 
 def first_match(rules: Sequence[Rule], labels: Mapping[str, str]) -> Rule | None:
     """The first rule, in file order, of which every matcher holds."""
