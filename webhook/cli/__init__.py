@@ -17,6 +17,8 @@ VERBS = {
     "serve": ("webhook.cli.serve", "serve"),
     "demo": ("webhook.cli.demo", "demo"),
     "init": ("webhook.cli.starter", "init"),
+    "new": ("webhook.cli.workshop", "new"),
+    "playbook": ("webhook.cli.workshop", "playbook"),
     "check": ("webhook.cli.check", "check"),
     "test": ("webhook.cli.rehearse", "test"),
     "replay": ("webhook.cli.replay", "replay"),
