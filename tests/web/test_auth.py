@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import HTTPConnection
 
 from webhook.edge.webconfig import ClientAuth, TlsConfig, TlsVersion, WebConfig
 from webhook.errors import AccessDenied, NotAuthenticated, Unavailable
@@ -41,8 +42,13 @@ def basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
+def asking(header: str | None) -> HTTPConnection:
+    written = [] if header is None else [(b"authorization", header.encode("utf-8", "surrogateescape"))]
+    return HTTPConnection({"type": "http", "headers": written})
+
+
 def identify(authenticator: Authenticator, header: str | None) -> Identity:
-    return asyncio.run(authenticator.identify(header))
+    return asyncio.run(authenticator.identify(asking(header)))
 
 
 def may(authenticator: Authenticator, header: str | None) -> set[Role]:
@@ -52,7 +58,7 @@ def may(authenticator: Authenticator, header: str | None) -> set[Role]:
 
 def _is_let_through(authenticator: Authenticator, header: str | None, role: Role) -> bool:
     try:
-        asyncio.run(authenticator.allow(header, role))
+        asyncio.run(authenticator.allow(asking(header), role))
     except AccessDenied:
         return False
     return True
@@ -91,7 +97,7 @@ def test_a_user_without_a_role_is_known_and_may_do_nothing(authenticator: Authen
     header = basic("nobody", "nobody's: word")
     assert identify(authenticator, header) == Identity(name="nobody", roles=frozenset())
     with pytest.raises(AccessDenied, match="takes the role viewer") as raised:
-        asyncio.run(authenticator.allow(header, Role.VIEWER))
+        asyncio.run(authenticator.allow(asking(header), Role.VIEWER))
     assert not isinstance(raised.value, NotAuthenticated)
 
 
@@ -216,10 +222,11 @@ def test_tokens_do_not_wait_for_strangers_who_guess(tokens: tuple[Path, Path]) -
 async def _a_storm_of_guesses(tokens: tuple[Path, Path]) -> None:
     users = {"alice": hashed("right", cost=12)}
     authenticator = Authenticator(WebConfig(users=users, roles=ROLES, receiver_tokens_files=tokens))
-    guesses = [asyncio.ensure_future(authenticator.identify(basic("alice", f"guess {i}"))) for i in range(80)]
+    wrong = [asking(basic("alice", f"guess {i}")) for i in range(80)]
+    guesses = [asyncio.ensure_future(authenticator.identify(request)) for request in wrong]
     await asyncio.sleep(0.01)
     began = time.perf_counter()
-    await authenticator.allow("Bearer old-token", Role.RECEIVER)
+    await authenticator.allow(asking("Bearer old-token"), Role.RECEIVER)
     assert time.perf_counter() - began < 0.1
     # Those beyond the limit are told at once, and that it is no verdict.
     refused = [guess.exception() for guess in guesses if guess.done()]

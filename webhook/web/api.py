@@ -48,7 +48,7 @@ class Listed:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         asked = read_asked(request.query_params.multi_items(), kind=self.kind)
         limit = asked.limit or DEFAULT_LIMIT
         page = await run_in_threadpool(
@@ -67,7 +67,7 @@ class Counted:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         asked = read_asked(request.query_params.multi_items(), kind=self.kind)
         if asked.limit is not None or asked.before is not None:
             raise PayloadError("facets are counted over all rows; limit and cursor are for pages")
@@ -83,7 +83,7 @@ class One:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         row = await run_in_threadpool(self.ledger.one, listing(self.kind), request.path_params["id"])
         return JSONResponse(SHOWN[self.kind](row))
 
@@ -96,7 +96,7 @@ class Verified:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         return JSONResponse(await run_in_threadpool(self._answer))
 
     def _answer(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Checkpointed:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         found = await run_in_threadpool(self.ledger.checkpoints)
         return JSONResponse({"items": [asdict(checkpoint) for checkpoint in found], "next": None})
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from starlette.requests import HTTPConnection
+
 from webhook.edge.webconfig import ClientAuth, Role, TlsConfig, TlsVersion, WebConfig
 from webhook.errors import AccessDenied, NotAuthenticated, Unavailable
 
@@ -58,14 +60,14 @@ class Identity:
 
 
 class Authenticator:
-    """Knows who is asking, by the `Authorization` header. One for each process and configuration."""
+    """Knows who is asking. One for each process and configuration."""
 
     def __init__(self, web_config: WebConfig | None) -> None:
         self._config = web_config
         self._tokens = [_TokenFile(path=path) for path in (web_config.receiver_tokens_files if web_config else ())]
         self._passwords = _Passwords(users=web_config.users if web_config else {})
 
-    async def allow(self, authorization_header: str | None, role: Role) -> Identity:
+    async def allow(self, request: HTTPConnection, role: Role) -> Identity:
         """Who is asking, if they have the role.
 
         Raises:
@@ -73,14 +75,14 @@ class Authenticator:
             AccessDenied: it is known who asks, and they do not have the role.
             Unavailable: too many passwords are waiting for their check.
         """
-        identity = await self.identify(authorization_header)
+        identity = await self.identify(request)
         if role not in identity.roles:
             raise AccessDenied(
                 f"{identity.name!r} may not {_DEEDS[role]}: that takes the role {role.value} in the web.config.file"
             )
         return identity
 
-    async def identify(self, authorization_header: str | None) -> Identity:
+    async def identify(self, request: HTTPConnection) -> Identity:
         """Who is asking. Without a configuration everyone is an operator.
 
         Raises:
@@ -91,9 +93,10 @@ class Authenticator:
             return Identity(name="anonymous", roles=_INCLUDES[Role.OPERATOR])
         if _needs_no_credentials(self._config):
             return Identity(name="client certificate", roles=_INCLUDES[Role.OPERATOR])
-        if not authorization_header:
+        written = request.headers.get("authorization")
+        if not written:
             raise NotAuthenticated(f"credentials are missing: {_HOW}")
-        scheme, _, credentials = authorization_header.strip().partition(" ")
+        scheme, _, credentials = written.strip().partition(" ")
         if scheme.lower() == "bearer":
             return self._by_token(credentials.strip())
         if scheme.lower() == "basic":

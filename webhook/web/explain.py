@@ -31,7 +31,7 @@ class Explained:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         asked = await document(request, known=("labels", "annotations"), required=("labels",))
         alert = _alert(_texts(asked, "labels"), _texts(asked, "annotations"))
         return JSONResponse(await run_in_threadpool(self._explain, alert))

@@ -52,7 +52,7 @@ class Streamed:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         asked = read_asked(request.query_params.multi_items(), kind=self.kind)
         # Read before anything is answered: what is wrong can then still be a status.
         first = await self._page(asked, before=asked.before, left=asked.limit)
@@ -83,7 +83,7 @@ class Exported:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         asked = dict(request.query_params)
         if asked.keys() - {"after", "limit"}:
             raise PayloadError("the log is exported whole; only after and limit are known here, no filters")

@@ -123,7 +123,7 @@ class Shown:
     account: RunAccount
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         id = request.path_params["id"]
         run = await self.account.run(id)
         if run is None:
@@ -152,7 +152,7 @@ class Output:
     account: RunAccount
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         id = request.path_params["id"]
         passages = await self.account.passages(id, await self.account.run(id))
         return Response(text_of(passages), media_type="text/plain; charset=utf-8")
@@ -167,7 +167,7 @@ class Events:
     followers: int = field(default=0, init=False)
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         id, after = request.path_params["id"], _after(request)
         if ended := await self.account.ended(id):
             # Told to someone who has it all, this ends a browser's asking again.

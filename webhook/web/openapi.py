@@ -51,7 +51,7 @@ class Described:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         return JSONResponse(describe())
 
 

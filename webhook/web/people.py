@@ -67,7 +67,7 @@ class Pauses:
     async def __call__(self, request: Request) -> Response:
         if request.method == "POST":
             return await self._pause(request)
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         found = await run_in_threadpool(lambda: self.people().pauses())
         return JSONResponse({"items": [shown(pause) for pause in found], "next": None})
 
@@ -92,7 +92,7 @@ class Resume:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        identity = await self.authenticator.allow(request.headers.get("authorization"), Role.OPERATOR)
+        identity = await self.authenticator.allow(request, Role.OPERATOR)
         asked = await document(request, known=("comment",))
         comment = words(asked, "comment") if "comment" in asked else ""
         word = Word(by=identity.name, at=now(), comment=comment)
@@ -119,7 +119,7 @@ def _say(people: Callable[[], People], verb: str, id: str, word: Word) -> Any:
 async def _word(
     request: Request, authenticator: Authenticator, *, known: tuple[str, ...]
 ) -> tuple[Word, Mapping[str, Any]]:
-    identity = await authenticator.allow(request.headers.get("authorization"), Role.OPERATOR)
+    identity = await authenticator.allow(request, Role.OPERATOR)
     asked = await document(request, known=known, required=("comment",))
     return Word(by=identity.name, at=now(), comment=words(asked, "comment")), asked
 

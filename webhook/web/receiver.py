@@ -39,7 +39,7 @@ class Receiver:
             Unavailable: it could not be stored; Alertmanager tries again.
         """
         _refuse_browser(request)
-        sender = await self.authenticator.allow(request.headers.get("authorization"), Role.RECEIVER)
+        sender = await self.authenticator.allow(request, Role.RECEIVER)
         body = await _body(request, limit=self.max_body_bytes())
         alerts, id = count_alerts(body), new_id()
         await self.put(id, Envelope(received_at=now(), sender=sender.name, body=body.decode()))

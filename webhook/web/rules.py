@@ -34,7 +34,7 @@ class Rules:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         name = request.path_params.get("name")
         found = await run_in_threadpool(self._one, name) if name else await run_in_threadpool(self._all)
         return JSONResponse(found)
@@ -61,7 +61,7 @@ class Alerts:
     authenticator: Authenticator
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         return JSONResponse({"items": await run_in_threadpool(self._firing), "next": None})
 
     def _firing(self) -> list[Mapping[str, Any]]:
