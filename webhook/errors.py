@@ -75,6 +75,10 @@ class WentBack(StateConflict):
     """Redis went back to an earlier time: what was done since stands in the record, and is not done again."""
 
 
+#: How the database is called when it is not available.
+RECORD = "the audit database"
+
+
 class Unavailable(WebhookError):
     """A dependency does not answer."""
 

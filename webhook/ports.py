@@ -60,10 +60,6 @@ class Batch:
     plans: tuple[str, ...] = ()
 
 
-#: Who delivers to ourselves what Alertmanager did not.
-RECONCILIATION = "reconciliation"
-
-
 class Errand(StrEnum):
     """What a worker is called for; each is a Celery task."""
 
@@ -233,6 +229,40 @@ class Store(Protocol):
     def without_lease(self, runs: Sequence[str]) -> list[str]:
         """The runs whose worker has not been heard of for the length of a lease."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What a worker says of itself, every few seconds."""
+
+    role: str
+    #: Host and process.
+    owner: str
+    at: datetime
+    started_at: datetime
+    #: The rules that it decides by.
+    revision: str
+    #: Since when it is at the oldest of what it does now; None: it waits for work.
+    busy_since: datetime | None = None
+    #: Why the record would not take an entry from it; empty when it would.
+    record: str = ""
+
+
+#: A fault: the record did not take what a worker had for it.
+LEDGER_FAULT = "ledger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What waits in the store, and what went wrong."""
+
+    #: Notifications that nobody has dealt with, and when the oldest of them came.
+    waiting: int
+    oldest_at: datetime | None
+    #: Batches that the ledger has yet to take.
+    unsealed: int
+    #: How often, by what.
+    faults: Mapping[str, int] = field(default_factory=dict)
 
 
 class Follower(Protocol):

@@ -14,10 +14,11 @@ import structlog
 
 from webhook.change import Change
 from webhook.core.alert import Alert, AlertStatus, Notification
+from webhook.core.audit import RECONCILIATION
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import AlertState, Draft, Keys, pair_due
 from webhook.core.transition import NewId
-from webhook.ports import RECONCILIATION, Alertmanagers, Answer, Envelope, KnownAlert, KnownState
+from webhook.ports import Alertmanagers, Answer, Envelope, KnownAlert, KnownState
 
 log = structlog.get_logger()
 

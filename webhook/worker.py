@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,13 +20,14 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from webhook import telemetry
 from webhook.core.incident import Pair
 from webhook.edge.queue import task_name
-from webhook.errors import ConfigError, StateConflict, Unavailable, WebhookError
+from webhook.errors import RECORD, ConfigError, StateConflict, Unavailable, WebhookError
 from webhook.execution import LEASE
-from webhook.ports import Errand
+from webhook.ports import LEDGER_FAULT, Errand
 from webhook.process import end_with_parent
 from webhook.wiring import Services, build_worker, prepare
 from webhook.wiring.clock import now
 from webhook.wiring.current import Site, rules_entry
+from webhook.wiring.pulse import PULSE_SECONDS, Heart
 
 log = structlog.get_logger()
 
@@ -76,15 +78,25 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
     over = threading.Event()
-    _register(services)
+    heart = Heart(
+        role=role,
+        owner=services.owner,
+        watch=services.watch,
+        ledger=services.ledger,
+        revision=lambda: services.current.rulebook.revision,
+    )
+    _register(services, heart)
     if role == "intake":
         # One at a time and in order of arrival: two processes give more, this one's order is simple to reason about.
-        pool, concurrency, every, beat = "solo", 1, TICK_SECONDS, _upkeep_beat(services)
+        pool, concurrency = "solo", 1
+        beat_name, every, beat = "upkeep", TICK_SECONDS, _upkeep_beat(services)
     else:
         concurrency = services.current.config.policy.limits.concurrency
-        pool, every, beat = "threads", LEASE.total_seconds() / 5, services.execution.keep_leases
+        pool, beat_name, every, beat = "threads", "lease", LEASE.total_seconds() / 5, services.execution.keep_leases
         threading.Thread(target=services.execution.live.keep_telling, args=(over,), name="live", daemon=True).start()
-    threading.Thread(target=_repeat, args=(beat, every, over), name="beat", daemon=True).start()
+    for action, what, seconds in ((beat_name, beat, every), ("pulse", heart.beat, PULSE_SECONDS)):
+        arguments = (services, what, seconds, over)
+        threading.Thread(target=_repeat, args=arguments, kwargs={"action": action}, name=action, daemon=True).start()
     signals.worker_ready.connect(lambda **_: _get_ready(services, role), weak=False)
     signals.worker_shutting_down.connect(lambda **_: _close_after(services, grace_seconds, over), weak=False)
     worker = services.app.Worker(
@@ -100,41 +112,54 @@ def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
     )
     worker.start()
     over.set()
+    with suppress(Unavailable):
+        heart.stop()
     services.close()
     return int(worker.exitcode or 0)
 
 
-def _register(services: Services) -> None:
+def _register(services: Services, heart: Heart) -> None:
     task = services.app.task
+
+    def heard(answer: Callable[[], object], errand: Errand, about: str) -> None:
+        with heart.at_work():
+            _hear(services, answer, errand=errand, about=about)
 
     @task(name=task_name(Errand.INTAKE))
     def intake(id: str) -> None:
-        _heard(lambda: services.intake.take(id), errand=Errand.INTAKE, about=id)
+        heard(lambda: services.intake.take(id), Errand.INTAKE, id)
 
     @task(name=task_name(Errand.RECONSIDER))
     def reconsider(about: str) -> None:
         rule, _, target = about.partition("|")
-        _heard(lambda: services.intake.reconsider(Pair(rule, target)), errand=Errand.RECONSIDER, about=about)
+        heard(lambda: services.intake.reconsider(Pair(rule, target)), Errand.RECONSIDER, about)
 
     @task(name=task_name(Errand.EXECUTE))
     def execute(id: str) -> None:
-        _heard(lambda: services.execution.execute(id), errand=Errand.EXECUTE, about=id)
+        heard(lambda: services.execution.execute(id), Errand.EXECUTE, id)
 
     @task(name=task_name(Errand.PLAN))
     def plan(id: str) -> None:
-        _heard(lambda: services.execution.plan(id), errand=Errand.PLAN, about=id)
+        heard(lambda: services.execution.plan(id), Errand.PLAN, id)
 
     services.app.finalize()
 
 
-def _heard(answer: Callable[[], object], *, errand: Errand, about: str) -> None:
+def _hear(services: Services, answer: Callable[[], object], *, errand: Errand, about: str) -> None:
     try:
         result = answer()
     except (Unavailable, StateConflict) as error:
         # Nothing is lost: what is to be done stands in the store, and upkeep rings again.
         log.warning("it has to wait", action=errand.value, about=about, error=str(error))
+        _count(services, error)
     else:
         log.info("done", action=errand.value, about=about, result=result)
+
+
+def _count(services: Services, error: WebhookError) -> None:
+    if isinstance(error, Unavailable) and error.dependency == RECORD:
+        with suppress(Unavailable):
+            services.watch.count_fault(LEDGER_FAULT)
 
 
 def _upkeep_beat(services: Services) -> Callable[[], None]:
@@ -161,14 +186,15 @@ def _upkeep_beat(services: Services) -> Callable[[], None]:
     return beat
 
 
-def _repeat(beat: Callable[[], None], every: float, over: threading.Event) -> None:
+def _repeat(services: Services, beat: Callable[[], None], every: float, over: threading.Event, *, action: str) -> None:
     while not over.wait(every):
         try:
             beat()
         except (Unavailable, StateConflict) as error:
-            log.warning("upkeep has to wait", action="upkeep", error=str(error))
+            log.warning("it has to wait", action=action, error=str(error))
+            _count(services, error)
         except Exception:
-            log.exception("upkeep failed", action="upkeep")
+            log.exception("it failed", action=action)
 
 
 def _get_ready(services: Services, role: str) -> None:

@@ -186,6 +186,11 @@ def _use_prometheus_rules(site: Path, text: str) -> None:
     _succeeds(site, Path("promtool"), "check", "rules", "prometheus.rules.yml")
 
 
+def _use_prometheus(site: Path, text: str) -> None:
+    (site / "prometheus.yml").write_text(text)
+    _succeeds(site, Path("promtool"), "check", "config", "prometheus.yml")
+
+
 def _use_rule_tests(site: Path, text: str) -> None:
     (site / "rules/web.yml").write_text(RULE_TESTED)
     (site / "rules/example.yml").unlink()
@@ -212,6 +217,7 @@ USES = {
     r"# playbooks/[\w.-]+\.yml": _use_playbook,
     r"# a task": _use_task,
     r"# alertmanager\.yml": _use_alertmanager,
+    r"# prometheus\.yml": _use_prometheus,
     r"# prometheus\.rules\.yml": _use_prometheus_rules,
     r"# http\.yml": _use_credentials,
     r"# rule_tests\.yml": _use_rule_tests,

@@ -197,6 +197,16 @@ class Alertmend:
         command += [f"--storage.path={self.folder / 'data'}", f"--web.listen-address=127.0.0.1:{self.port}"]
         self.process = self.processes.start("alertmend", [*command, *self.options])
 
+    def start_another_web(self) -> str:
+        """A second web process on the same state; its URL."""
+        port = free_port()
+        command = [sys.executable, "-m", "webhook.web", f"--config.file={self.folder / 'alertmend.yml'}"]
+        command += [f"--storage.path={self.folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"]
+        self.processes.start("another-web", command)
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: answers(f"{url}/readyz"), "another web process is ready")
+        return url
+
     def child(self, role: str) -> int:
         """The process id of a role."""
         for folder in Path("/proc").glob("[0-9]*"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.applications import Starlette
 from tests.flow.scene import Scene
 from tests.flow.twin import MemoryFollower
 from tests.web.described import hold_against_description
+from webhook.core.metric import Counts
 from webhook.core.rulebook import Rulebook
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
@@ -88,6 +90,16 @@ def desk_of(scene: Scene, ledger: SqlLedger) -> Desk:
     )
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """Shows what is counted on the record, and nothing else."""
+
+    ledger: SqlLedger
+
+    def read(self, now: datetime) -> Counts:
+        return self.ledger.tally().counts
+
+
 @pytest.fixture
 def inbox() -> Inbox:
     return Inbox()
@@ -125,6 +137,7 @@ def application(
         follower=follower or MemoryFollower(),
         max_body_bytes=lambda: LIMIT_BYTES,
         desk=lambda: desk_of(scene, ledger),
+        gauges=lambda: Recorded(ledger),  # type: ignore[arg-type,return-value]
     )
 
 

@@ -16,6 +16,8 @@ from enum import StrEnum
 DOMAIN = b"alertmend audit entry v1\n"
 #: What the first entry follows.
 GENESIS = "0" * 64
+#: Who delivers to ourselves what Alertmanager did not.
+RECONCILIATION = "reconciliation"
 
 
 class Event(StrEnum):

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook.edge.ledger.rebuild import catch_up
-from webhook.errors import Unavailable, WebhookError
+from webhook.errors import RECORD, Unavailable, WebhookError
 
 _MIGRATION_LOCK = 0x6D656E64
 
@@ -45,4 +45,4 @@ def migrate(engine: Engine) -> None:
     except SQLAlchemyError as error:
         words = str(getattr(error, "orig", None) or error).splitlines()[0]
         where = f" ({engine.url.database})" if engine.dialect.name == "sqlite" else ""
-        raise Unavailable("the audit database", words + where) from error
+        raise Unavailable(RECORD, words + where) from error

@@ -13,7 +13,9 @@ from pydantic import TypeAdapter
 from webhook.core.alert import Alert
 from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, seal_all
 from webhook.core.chain import first_break
+from webhook.core.count import count
 from webhook.core.incident import Incident, Pair, Run
+from webhook.core.metric import Counts
 from webhook.core.pause import Pause, pauses_of
 from webhook.core.state import Draft, Keys, Snapshot, pair_due
 from webhook.core.transcript import BEGINNING, Kind, Passage, Position, Told, tell_state
@@ -216,6 +218,7 @@ class MemoryLedger:
     runs: dict[str, Run] = field(default_factory=dict)
     incidents: dict[str, Any] = field(default_factory=dict)
     transcripts: dict[str, tuple[Passage, ...]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=dict)
     fails: Callable[[], None] = lambda: None
 
     def append(self, batch: Batch) -> bool:
@@ -229,7 +232,10 @@ class MemoryLedger:
         self.events += deepcopy(batch.events)
         self.runs.update({run.id: run for run in batch.runs})
         self.transcripts.update(batch.transcripts)
-        self.incidents.update({record.incident.id: record.incident for record in batch.incidents})
+        incidents = [record.incident for record in batch.incidents]
+        self.incidents.update({incident.id: incident for incident in incidents})
+        for series, value in count(batch.events, incidents=incidents, runs=batch.runs).items():
+            self.counts[series] = self.counts.get(series, 0) + value
         return True
 
     def ready(self) -> None:

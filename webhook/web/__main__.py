@@ -6,12 +6,13 @@ import argparse
 import signal
 import sys
 import threading
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 import uvicorn
+from starlette.applications import Starlette
 
 from webhook import telemetry
 from webhook.edge.configfile import read_config
@@ -21,7 +22,7 @@ from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
 from webhook.web.local import LocalOnly
-from webhook.wiring import build_follower, build_inbox
+from webhook.wiring import build_follower, build_gauges, build_inbox
 from webhook.wiring.connection import LateLedger, open_ledger
 from webhook.wiring.current import Site
 from webhook.wiring.desk import LateDesk
@@ -39,29 +40,32 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.parent:
         end_with_parent(arguments.parent)
     try:
-        server = _server(arguments)
+        app, server = _server(arguments)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     server.run()
+    app.state.refused.write()
     return 0 if server.started else 3
 
 
-def _server(arguments: argparse.Namespace) -> uvicorn.Server:
+def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
     config = read_config(arguments.config_file)
     web_config: WebConfig | None = read_web_config(arguments.web_config_file) if arguments.web_config_file else None
     inbox, servers = build_inbox(config, arguments.storage_path), list[uvicorn.Server]()
     limit = {"max_body_bytes": config.max_body_bytes}
     desk = LateDesk(Site(config_file=arguments.config_file, storage=arguments.storage_path))
+    ledger = cast("SqlLedger", LateLedger(partial(open_ledger, config, arguments.storage_path)))
     app = make_app(
         authenticator=Authenticator(web_config),
         put=inbox.put,
         ping=inbox.ping,
-        ledger=cast("SqlLedger", LateLedger(partial(open_ledger, config, arguments.storage_path))),
+        ledger=ledger,
         follower=build_follower(config, arguments.storage_path),
         max_body_bytes=lambda: limit["max_body_bytes"],
         is_ending=lambda: any(server.should_exit for server in servers),
         desk=desk,
+        gauges=cache(partial(build_gauges, lambda: config, ledger, arguments.storage_path)),
     )
     is_open = web_config is not None or arguments.insecure
     _reload_on_hangup(arguments.config_file, limit, desk)
@@ -84,7 +88,7 @@ def _server(arguments: argparse.Namespace) -> uvicorn.Server:
         )
     )
     servers.append(server)
-    return server
+    return app, server
 
 
 def _reload_on_hangup(file: Path, limit: dict[str, int], desk: LateDesk) -> None:

@@ -20,6 +20,7 @@ from webhook.web.explain import Explained
 from webhook.web.export import Exported, Streamed
 from webhook.web.health import Ready, alive
 from webhook.web.live import Events, Output, RunAccount, Shown
+from webhook.web.metrics import Metrics, Refused
 from webhook.web.openapi import Described
 from webhook.web.people import Pauses, Resume, Said, TakeOver
 from webhook.web.receiver import Put, Receiver
@@ -28,6 +29,7 @@ from webhook.web.rules import Alerts, Rules
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
     from webhook.wiring.desk import Desk
+    from webhook.wiring.gauges import Gauges
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -43,12 +45,16 @@ def make_app(
     follower: Follower,
     max_body_bytes: Callable[[], int],
     desk: Callable[[], Desk],
+    gauges: Callable[[], Gauges],
     is_ending: Callable[[], bool] = lambda: False,
 ) -> Starlette:
     """The application over its dependencies; what would go on for ever ends when `is_ending`."""
     account = RunAccount(ledger=ledger, follower=follower, is_ending=is_ending)
     ready = _endpoint(Ready(ping=ping))
-    receiver = _endpoint(Receiver(authenticator=authenticator, put=put, max_body_bytes=max_body_bytes))
+    refused = Refused(add=lambda counts: ledger.add(counts))
+    receiver = _endpoint(
+        Receiver(authenticator=authenticator, put=put, max_body_bytes=max_body_bytes, refused=refused.count)
+    )
     ones: dict[str, Endpoint] = {
         kind: One(kind=kind, ledger=ledger, authenticator=authenticator) for kind in ("incidents", "audit")
     }
@@ -61,6 +67,7 @@ def make_app(
             Route(f"{RECEIVER_PATH}/", receiver, methods=["POST"]),
             *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
             *(Route(path, ready) for path in ("/readyz", "/-/ready", "/startupz")),
+            Route("/metrics", _endpoint(Metrics(authenticator=authenticator, refused=refused, gauges=gauges))),
             Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/audit/checkpoints", _endpoint(Checkpointed(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/audit/export", _endpoint(Exported(ledger=ledger, authenticator=authenticator))),
@@ -73,6 +80,7 @@ def make_app(
         exception_handlers={WebhookError: error_answer, 404: _no_route, 405: _no_method},
     )
     app.router.redirect_slashes = False
+    app.state.refused = refused
     return app
 
 

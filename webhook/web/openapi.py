@@ -102,6 +102,7 @@ def operations() -> Iterator[Operation]:
     yield from _people()
     yield from _live()
     yield from _log()
+    yield Operation(path="/metrics", summary="Metrics, as Prometheus reads them.", answers=TEXT)
     yield Operation(path="/openapi.json", summary="This document.", schema="Document")
 
 

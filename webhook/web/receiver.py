@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 from webhook.edge.payload import check_size, count_alerts
 from webhook.edge.webconfig import Role
-from webhook.errors import AccessDenied, PayloadError
+from webhook.errors import AccessDenied, PayloadError, WebhookError
 from webhook.ports import Envelope
+from webhook.web.answers import status_of
 from webhook.web.auth import Authenticator
 from webhook.wiring.clock import new_id, now
 
@@ -29,6 +30,8 @@ class Receiver:
     authenticator: Authenticator
     put: Put
     max_body_bytes: Callable[[], int]
+    #: Counts a status that was answered instead of 202.
+    refused: Callable[[int], None]
 
     async def __call__(self, request: Request) -> Response:
         """202 once the notification lies in the inbox.
@@ -38,6 +41,13 @@ class Receiver:
             PayloadError: no retry can mend the body.
             Unavailable: it could not be stored; Alertmanager tries again.
         """
+        try:
+            return await self._take(request)
+        except WebhookError as error:
+            self.refused(status_of(error))
+            raise
+
+    async def _take(self, request: Request) -> Response:
         _refuse_browser(request)
         sender = await self.authenticator.allow(request, Role.RECEIVER)
         body = await _body(request, limit=self.max_body_bytes())

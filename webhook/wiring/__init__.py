@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -30,6 +30,9 @@ from webhook.wiring.aside import Aside
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.connection import connect, connect_async, message_maker, open_ledger, redis_url
 from webhook.wiring.current import Current, Site, rules_entry
+
+if TYPE_CHECKING:
+    from webhook.wiring.gauges import Gauges
 
 log = structlog.get_logger()
 
@@ -58,6 +61,7 @@ class Services:
     current: Current
     app: Any
     store: Any
+    watch: Any
     ledger: Any
     change: Change
     intake: Intake
@@ -84,11 +88,13 @@ def build_worker(site: Site) -> Services:
     from webhook.edge.probe import WorldProber
     from webhook.edge.queue import make_app, make_message
     from webhook.edge.store import RedisStore
+    from webhook.edge.store.watch import RedisWatch
 
     current = Current.of(site.config_file)
     url = redis_url(current.config, site.storage)
     app = make_app(url)
-    store = RedisStore(client=connect(url), message=make_message(app))
+    client = connect(url)
+    store = RedisStore(client=client, message=make_message(app))
     ledger = open_ledger(current.config, site.storage)
     change = Change(store=store, ledger=ledger)
     owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -125,6 +131,7 @@ def build_worker(site: Site) -> Services:
         current=current,
         app=app,
         store=store,
+        watch=RedisWatch(client=client),
         ledger=ledger,
         change=change,
         intake=Intake(
@@ -180,6 +187,18 @@ def build_follower(config: Config, storage: Path) -> Any:
 
     # A connection pool of its own: whoever looks on never keeps a notification waiting.
     return RedisFollower(connect_async(redis_url(config, storage)))
+
+
+def build_gauges(config: Callable[[], Config], ledger: Any, storage: Path) -> Gauges:
+    """What /metrics shows."""
+    from webhook.edge.store import RedisStore
+    from webhook.edge.store.watch import RedisWatch
+    from webhook.wiring.gauges import Gauges
+
+    url = redis_url(config(), storage)
+    client = connect(url)
+    store = RedisStore(client=client, message=message_maker(url))
+    return Gauges(config=config, store=store, watch=RedisWatch(client=client), ledger=ledger)
 
 
 def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:

@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from webhook.edge.configfile import Config, read_config
 from webhook.edge.valkey import EmbeddedValkey
-from webhook.errors import Unavailable
+from webhook.errors import RECORD, Unavailable
 from webhook.ports import Doorbell
 
 
@@ -69,7 +69,7 @@ def open_record(config_file: Path | None, storage: Path) -> Any:
     file = url.removeprefix("sqlite:///")
     # Asked for it, SQLite would make an empty one, in which every chain holds.
     if file != url and not Path(file).exists():
-        raise Unavailable("the audit database", f"there is none at {file}")
+        raise Unavailable(RECORD, f"there is none at {file}")
     return SqlLedger(engine=open_engine(url))
 
 

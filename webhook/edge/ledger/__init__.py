@@ -19,10 +19,11 @@ from webhook.core.audit import AuditEntry, Event
 from webhook.core.chain import Break, first_break
 from webhook.core.checkpoint import Checkpoint
 from webhook.core.incident import Incident, Run, RunState
+from webhook.core.metric import Counts
 from webhook.core.pause import Pause, pauses_of
 from webhook.core.search import Query, term
 from webhook.core.transcript import Passage
-from webhook.edge.ledger import find, prune, row, sealing
+from webhook.edge.ledger import counting, find, prune, row, sealing
 from webhook.edge.ledger.altered import first_altered
 from webhook.edge.ledger.database import is_postgresql, reading, writing
 from webhook.edge.ledger.database import open_engine as open_engine
@@ -55,6 +56,16 @@ class Page:
 
     rows: list[dict[str, Any]]
     next: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tallied:
+    """What was counted, how many runs of each rule are in each state but the last, and the head of the log."""
+
+    counts: Counts
+    under_way: Mapping[tuple[str, str], int]
+    seq: int
+    hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +178,19 @@ class SqlLedger:
         """The pauses that nobody has ended on the record; those whose time is over are among them."""
         found = [entry for event in (Event.PAUSE, Event.RESUME) for entry in self.all("audit", "event", event.value)]
         return pauses_of(map(row.read_event, sorted(found, key=itemgetter("seq"))))
+
+    def tally(self) -> Tallied:
+        """What metrics are made of, and the head of the log."""
+        with reading(self.engine) as connection:
+            seq, hash = sealing.head(connection)
+            return Tallied(
+                counts=counting.read(connection), under_way=counting.under_way(connection), seq=seq, hash=hash
+            )
+
+    def add(self, counts: Counts) -> None:
+        """Count what is not on the record, such as notifications that were refused."""
+        with writing(self.engine) as connection:
+            counting.add(connection, counts)
 
     def outcomes(self, *, rule: str | None = None) -> Mapping[str, list[dict[str, Any]]]:
         """What became of each rule's incidents and runs, by rule, one row for each target."""

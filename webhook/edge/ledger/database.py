@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from webhook.errors import Unavailable
+from webhook.errors import RECORD, Unavailable
 
 #: A server that is gone without a word is noticed.
 _PATIENCE = {
@@ -85,7 +85,7 @@ def answering() -> Iterator[None]:
         yield
     except (DBAPIError, SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
-        raise Unavailable("the audit database", str(cause).splitlines()[0]) from error
+        raise Unavailable(RECORD, str(cause).splitlines()[0]) from error
 
 
 def is_postgresql(connection: Connection) -> bool:

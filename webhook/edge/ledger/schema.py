@@ -45,6 +45,16 @@ batches = Table(
     Column("last_seq", BigInteger, nullable=False),
 )
 
+#: What metrics are made of, added up as entries are sealed.
+counts = Table(
+    "counts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    #: JSON: the values of the labels, and which part of a histogram it is.
+    Column("series", Text, primary_key=True),
+    Column("value", Float, nullable=False),
+)
+
 incidents = Table(
     "incidents",
     metadata,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, insert, select
 
 from webhook.core.audit import GENESIS, timestamp
+from webhook.core.count import count
 from webhook.core.transcript import text_of
-from webhook.edge.ledger import index, row
+from webhook.edge.ledger import counting, index, row
 from webhook.edge.ledger.schema import audit, batches
 from webhook.ports import Batch
 
@@ -27,6 +28,8 @@ def append(connection: Connection, batch: Batch) -> tuple[int, str]:
         labels = index.labels_by_incident((event.incident, event.body) for event in events)
         index.write_incidents(connection, batch.incidents, labels)
         index.write_runs(connection, batch.runs, labels, said=said)
+    incidents = [record.incident for record in batch.incidents]
+    counting.add(connection, count(events, incidents=incidents, runs=batch.runs))
     return seq, previous_hash
 
 

@@ -26,6 +26,13 @@ OUTBOX = f"{PREFIX}outbox"
 #: Sorted set: what to look at again, by millisecond.
 DUE = f"{PREFIX}due"
 
+#: Set: `role|owner` of every worker that was ever seen, until it is missed.
+WORKERS = f"{PREFIX}workers"
+#: Hash: what went wrong -> how often.
+FAULTS = f"{PREFIX}faults"
+#: Written to learn whether that can be done.
+WRITABLE = f"{PREFIX}writable"
+
 
 def alert_key(fingerprint: str) -> str:
     """Holds an `AlertState`."""
@@ -55,6 +62,11 @@ def run_key(run: str) -> str:
 def lease_key(run: str) -> str:
     """Exists while the run's worker lives."""
     return f"{PREFIX}lease:{run}"
+
+
+def pulse_key(worker: str) -> str:
+    """Holds a `Pulse`, as long as the worker lives."""
+    return f"{PREFIX}pulse:{worker}"
 
 
 def live_key(run: str) -> str:

@@ -1,0 +1,73 @@
+"""`/metrics` of a running alertmend: the same whoever is asked, and after whatever happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.journey.harness import Alertmend, Processes, firing, free_port, notification, until
+
+Shown = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def shown(url: str) -> Shown:
+    text = httpx.get(f"{url}/metrics", timeout=30).raise_for_status().text
+    families = text_string_to_metric_families(text)
+    samples = [sample for family in families for sample in family.samples if sample.name.startswith("alertmend_")]
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+
+
+def one(url: str, name: str, **labels: str) -> float | None:
+    return shown(url).get((f"alertmend_{name}", frozenset(labels.items())))
+
+
+def counted(found: Shown) -> Shown:
+    """What is counted, or holds of the record, and does not change by itself."""
+    parts = ("_total", "_bucket", "_sum", "_count", "_seq", "_hash")
+    return {series: value for series, value in found.items() if series[0].endswith(parts)}
+
+
+def test_counts_are_those_of_the_record_for_every_process_and_after_restarts(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.start()
+    for _ in range(2):
+        httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    assert httpx.post(alertmend.receiver, content="no JSON").status_code == 400
+    until(lambda: one(alertmend.url, "runs_total", rule="mark", outcome="unproved") == 1, "the run is counted")
+    until(lambda: one(alertmend.url, "notifications_total", code="202") == 2, "both notifications are counted")
+    assert one(alertmend.url, "notifications_total", code="400") == 1
+    assert one(alertmend.url, "alert_to_start_seconds_count", rule="mark") == 1
+    head = alertmend.items("audit")[0]
+    before = counted(shown(alertmend.url))
+    assert before["alertmend_ledger_head_seq", frozenset()] == head["seq"]
+    assert before["alertmend_ledger_head_hash", frozenset()] == int(head["hash"][:13], 16)
+
+    # Another process shows the same
+    assert counted(shown(alertmend.start_another_web())) == before
+
+    # When all of it was killed and started again
+    alertmend.kill("intake")
+    alertmend.process.send_signal(signal.SIGTERM)
+    alertmend.process.wait(60)
+    alertmend.start()
+    assert counted(shown(alertmend.url)) == before
+
+
+def test_a_dependency_that_is_away_is_said_to_be_and_the_rest_is_shown(processes: Processes) -> None:
+    port = free_port()
+    redis = processes.redis(port)
+    alertmend = Alertmend(processes, top=f"redis: {{url: 'redis://127.0.0.1:{port}'}}\n")
+    alertmend.start()
+    until(lambda: one(alertmend.url, "workers", role="runs") == 1, "both workers are seen")
+    os.kill(redis.pid, signal.SIGKILL)
+    redis.wait()
+    assert one(alertmend.url, "dependency_up", dependency="redis") == 0
+    assert one(alertmend.url, "dependency_up", dependency="database") == 1
+    assert one(alertmend.url, "ledger_head_seq") == 1
+    # What is not known is not said to be nothing.
+    assert one(alertmend.url, "inbox_notifications") is None
+    assert httpx.post(alertmend.receiver, json=notification(firing("web1")), timeout=30).status_code == 503
+    until(lambda: one(alertmend.url, "notifications_total", code="503") == 1, "the refusal is counted")
