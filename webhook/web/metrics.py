@@ -74,7 +74,7 @@ class Metrics:
     gauges: Callable[[], Gauges]
 
     async def __call__(self, request: Request) -> Response:
-        await self.authenticator.allow(request.headers.get("authorization"), Role.VIEWER)
+        await self.authenticator.allow(request, Role.VIEWER)
         body, content_type = await run_in_threadpool(self._exposed, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type})
 
