@@ -20,6 +20,7 @@ VERBS = {
     "new": ("webhook.cli.workshop", "new"),
     "playbook": ("webhook.cli.workshop", "playbook"),
     "check": ("webhook.cli.check", "check"),
+    "doctor": ("webhook.cli.doctor", "doctor"),
     "test": ("webhook.cli.rehearse", "test"),
     "replay": ("webhook.cli.replay", "replay"),
     "explain": ("webhook.cli.explain", "explain"),

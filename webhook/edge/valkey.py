@@ -52,6 +52,14 @@ class EmbeddedValkey:
         """What the server says, for people."""
         return self.storage / "valkey.log"
 
+    def find(self) -> Path:
+        """The server's program.
+
+        Raises:
+            Unavailable: the package that carries it has none for this machine.
+        """
+        return Path(_binary())
+
     def start(self) -> bool:
         """Whether it was started; False when one that was left running is adopted.
 

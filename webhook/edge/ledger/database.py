@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -91,6 +92,21 @@ def answering() -> Iterator[None]:
 def is_postgresql(connection: Connection) -> bool:
     """Whether it is PostgreSQL; otherwise it is SQLite."""
     return connection.dialect.name == "postgresql"
+
+
+def refuses_writes(connection: Connection) -> bool:
+    """Whether it may only be read from: a standby, or a user who may not write."""
+    return is_postgresql(connection) and connection.scalar(text("SHOW transaction_read_only")) == "on"
+
+
+def time_of(engine: Engine) -> datetime:
+    """What its server's clock shows."""
+    with reading(engine) as connection:
+        if not is_postgresql(connection):
+            return datetime.now(UTC)
+        there = connection.scalar(text("SELECT clock_timestamp()"))
+        assert isinstance(there, datetime)
+        return there.astimezone(UTC)
 
 
 def upserting(table: Table, *, postgresql: bool) -> Any:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from redis.exceptions import RedisError
+
+from webhook.edge.store.keys import PREFIX
 
 #: Older ones do not know the commands that are used.
 OLDEST = (6, 2)
@@ -19,6 +22,25 @@ def doubts(client: Any) -> list[str]:
     except (RedisError, OSError):
         # Not there yet, or a hosted one that does not tell: the workers find out.
         return []
+
+
+def write_error(client: Any) -> str | None:
+    """Why it takes no writes, in words; None: it does."""
+    try:
+        # Gone after ten seconds; it says by the writing alone what no setting tells: a replica, a full memory or disk.
+        client.set(f"{PREFIX}doctor", "", ex=10)
+    except (RedisError, OSError) as error:
+        return f"Redis takes no writes: {str(error) or type(error).__name__}"
+    return None
+
+
+def time_at(client: Any) -> datetime | None:
+    """What its clock shows; None where it does not say."""
+    try:
+        seconds, microseconds = client.time()
+    except (RedisError, OSError):
+        return None
+    return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
 
 
 def _of_settings(kept: dict[str, str]) -> Iterator[str]:

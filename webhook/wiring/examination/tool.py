@@ -1,0 +1,53 @@
+"""Looks at Ansible: is it there, and does it understand the playbooks of the rules."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from webhook.core.rule import Rule
+from webhook.core.rulebook import Rulebook
+from webhook.edge.configfile import Config
+from webhook.edge.playbook.syntax import syntax_error
+from webhook.wiring.examination.finding import Finding, ok, problem, warning
+
+
+def look_at_ansible() -> Iterator[Finding]:
+    """Its version, and the program that it needs to reach other machines."""
+    program = Path(sys.executable).with_name("ansible-playbook")
+    try:
+        words = f"ansible-core {version('ansible-core')}, ansible-runner {version('ansible-runner')}"
+    except PackageNotFoundError as error:
+        yield problem("ansible", f"the package {error.name} is missing", "install alertmend anew, with all it needs")
+        return
+    if not program.exists():
+        hint = "install alertmend anew, into an environment of its own"
+        yield problem("ansible", f"there is no {program}", hint)
+        return
+    yield ok("ansible", words)
+    if shutil.which("ssh") is None:
+        words = "there is no ssh on the PATH: only local connections work"
+        yield warning("ansible", words, "apt-get install openssh-client")
+
+
+def look_at_playbooks(config: Config, rulebook: Rulebook) -> Iterator[Finding]:
+    """Whether Ansible can read each playbook that a rule names."""
+    names = sorted({name for rule in rulebook.rules for name in _playbooks(rule)})
+    wrong = 0
+    for name in names:
+        words = syntax_error(config.playbooks / name, inventory=config.inventory)
+        if words is not None:
+            wrong += 1
+            hint = f"ansible-playbook --syntax-check {config.playbooks / name} says where"
+            yield problem("playbooks", f"{name}: {words}", hint)
+    if not wrong:
+        yield ok("playbooks", f"Ansible understands all {len(names)} in {config.playbooks}")
+
+
+def _playbooks(rule: Rule) -> Iterator[str]:
+    last = rule.give_up.playbook if rule.give_up is not None else None
+    yield from (step.playbook for step in rule.steps)
+    yield from (name for name in (rule.rollback, last) if name is not None)
