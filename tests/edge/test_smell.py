@@ -99,7 +99,8 @@ def test_roles_and_what_they_include_are_looked_at_where_they_stand(tmp_path: Pa
         tmp_path,
         "- hosts: all\n  roles:\n    - role: mend\n",
         **{
-            "playbooks/roles/mend/tasks/main.yml": "- ansible.builtin.import_tasks: act.yml\n- own_thing: {}\n",
+            "playbooks/roles/mend/tasks/main.yml": "- ansible.builtin.import_tasks: act.yml\n- own_thing: {}\n"
+            "- ansible.builtin.import_tasks: verify.yml\n",
             "playbooks/roles/mend/tasks/act.yml": "- block:\n    - copy: {src: a, dest: b}\n",
             "playbooks/roles/mend/tasks/verify.yml": "- ansible.builtin.assert: {that: true}\n",
             "playbooks/roles/mend/library/own_thing.py": "",
@@ -107,6 +108,19 @@ def test_roles_and_what_they_include_are_looked_at_where_they_stand(tmp_path: Pa
     )
 
     assert warnings == ["roles/mend/tasks/act.yml:2: copy may be anyone's; write ansible.builtin.copy"]
+
+
+def test_a_verify_that_is_never_run(tmp_path: Path) -> None:
+    (warning,) = found(
+        tmp_path,
+        "- hosts: all\n  roles: [mend]\n",
+        **{
+            "playbooks/roles/mend/tasks/main.yml": "- ansible.builtin.file: {path: /tmp/x, state: absent}\n",
+            "playbooks/roles/mend/tasks/verify.yml": "- ansible.builtin.assert: {that: true}\n",
+        },
+    )
+
+    assert warning.startswith("it.yml:1: nothing is looked at after the last change")
 
 
 @pytest.mark.parametrize(

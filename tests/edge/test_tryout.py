@@ -70,12 +70,21 @@ def test_files_processes_and_ports_stay_in_the_copy(machine: Copy) -> None:
 @pytest.mark.parametrize(
     ("tasks", "expect", "fault"),
     [
-        (UNCHECKED, Expected.MENDED, "a case: check mode: it changed files, though it only had to say what it would"),
+        (
+            UNCHECKED,
+            Expected.MENDED,
+            "a case: check mode: it only had to say what it would do, and changed /var/tmp/tried",
+        ),
         ([{"ansible.builtin.debug": {}}], Expected.MENDED, "it does not say that it would change anything"),
         (
             [{"name": "Do it again", "ansible.builtin.command": {"argv": ["true"], "creates": "/none"}}],
             Expected.MENDED,
             "a case: run again: it changed something: try_it : Do it again",
+        ),
+        (
+            [*SOUND, {"ansible.builtin.command": {"argv": ["touch", "/var/tmp/again"]}, "changed_when": False}],
+            Expected.MENDED,
+            "a case: run again: it says that it changed nothing, and did: /var/tmp/again",
         ),
         (SOUND, Expected.UNTOUCHED, "a case: check mode: it says that it would change something"),
         ([*SOUND, *REFUSING], Expected.REFUSED, "it refused only after it had changed something: try_it : Make it"),

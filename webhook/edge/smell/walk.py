@@ -56,6 +56,7 @@ class Found:
     plays: list[Play] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     roles: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -71,7 +72,6 @@ class _Walk:
     #: Where roles lie.
     roles: tuple[Path, ...]
     found: Found = field(default_factory=Found)
-    files: list[Path] = field(default_factory=list)
 
     def read_plays(self, path: Path) -> None:
         for node in self._list(path):
@@ -132,9 +132,9 @@ class _Walk:
                 self._read_tasks(folder / file, keywords, play)
 
     def _list(self, path: Path) -> list[Node]:
-        if path in self.files or len(self.files) >= _MAX_FILES or not path.is_file():
+        if path in self.found.files or len(self.found.files) >= _MAX_FILES or not path.is_file():
             return []
-        self.files.append(path)
+        self.found.files.append(path)
         aside: list[Problem] = []
         document = load(path, aside)
         if document is None:

@@ -19,6 +19,9 @@ _NO_FILES: Final = frozenset(
      "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "rpc_pipefs", "securityfs", "sysfs", "tracefs"}
 )  # fmt: skip
 
+#: What is written here is no trace of a playbook: services write it, and they are looked at while they run.
+LOGS: Final = "/var/log"
+
 
 def main(folder: Path) -> None:
     """Serve orders on standard input: a line of JSON each, and a line in answer."""
@@ -33,22 +36,22 @@ def main(folder: Path) -> None:
         _answer({"traces": sorted(traces(layers))} if "traces" in order else run(order, root, folder))
 
 
-def mount(folder: Path) -> tuple[Path, list[Path]]:
-    """The root of the copy, and the folders where what is changed in it ends up."""
+def mount(folder: Path) -> tuple[Path, dict[str, Path]]:
+    """The root of the copy, and for each place in it the folder where what is changed there ends up."""
     _tell("mount", "--make-rprivate", "/")
     layers, root = folder / "layers", folder / "root"
     layers.mkdir()
     root.mkdir()
     # What is written has to lie on another file system than what it is laid over.
     _tell("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(layers))
-    changed = []
+    changed = {}
     for number, place in enumerate(_places(folder)):
         upper, work = layers / f"{number}", layers / f"{number}.work"
         upper.mkdir()
         work.mkdir()
         options = f"lowerdir={place},upperdir={upper},workdir={work}"
         _tell("mount", "-t", "overlay", "-o", options, "overlay", f"{root}{place if place != '/' else ''}")
-        changed.append(upper)
+        changed[place] = upper
     for place, kind in (("/proc", "proc"), ("/sys", "sysfs"), ("/dev/shm", "tmpfs")):
         if place == "/dev/shm":
             _tell("mount", "--rbind", "/dev", f"{root}/dev")
@@ -75,14 +78,29 @@ def _places(folder: Path) -> Iterator[str]:
         yield place
 
 
-def traces(layers: list[Path]) -> Iterator[str]:
-    """What was changed, each with when."""
-    for layer in layers:
+def traces(layers: Mapping[str, Path]) -> Iterator[str]:
+    """What was changed, each with when; not what programs that run in the copy wrote to their logs meanwhile."""
+    for place, layer in layers.items():
         for top, folders, names in os.walk(layer):
+            inside = os.path.normpath(os.path.join(place, os.path.relpath(top, layer)))
+            if inside == LOGS:
+                folders.clear()
+                continue
             for name in [*folders, *names]:
-                path = os.path.join(top, name)
-                found = os.lstat(path)
-                yield f"{os.path.relpath(path, layer)} {found.st_mode} {found.st_size} {found.st_mtime_ns}"
+                path, found = os.path.join(inside, name), os.lstat(os.path.join(top, name))
+                # A folder is in the layer as soon as anything in it is: it is told only when it is not as it was.
+                if name in folders and _mode(path) == found.st_mode:
+                    continue
+                when = "" if name in folders else f"{found.st_size} {found.st_mtime_ns}"
+                yield f"{found.st_mode} {when}\t{path}"
+
+
+def _mode(path: str) -> int:
+    """Of this machine's own file, which the copy does not change; 0 when there is none."""
+    try:
+        return os.lstat(path).st_mode
+    except OSError:
+        return 0
 
 
 def run(order: Mapping[str, Any], root: Path, folder: Path) -> dict[str, Any]:

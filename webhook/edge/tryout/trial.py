@@ -18,6 +18,8 @@ from webhook.edge.tryout.machine import Ended, Machine
 
 #: Of a playbook's output so much is shown, from its end.
 _SHOWN_LINES: Final = 25
+#: Of the files that it changed so many are named.
+_SHOWN_FILES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +109,18 @@ class _Trial:
         yield self._check(is_changing=True)
         ended = self._play()
         yield self._found("run", ended, _not_ok(ended) or ("" if _changed(ended) else "it changed nothing"))
-        again = self._play()
-        yield self._found("run again", again, _not_ok(again) or (_changes(again) if _changed(again) else ""))
+        yield self._idle("run again")
 
     def _untouched(self) -> Iterator[Finding]:
         yield self._check(is_changing=False)
+        yield self._idle("run")
+
+    def _idle(self, step: str) -> Finding:
+        """A run that has nothing to do."""
+        before = self.machine.traces()
         ended = self._play()
-        yield self._found("run", ended, _not_ok(ended) or (_changes(ended) if _changed(ended) else ""))
+        fault = _not_ok(ended) or (_changes(ended) if _changed(ended) else self._secret(before))
+        return self._found(step, ended, fault)
 
     def _refused(self) -> Finding:
         before = self.machine.traces()
@@ -121,10 +128,20 @@ class _Trial:
         fault = (
             "it did not refuse" if not ended.code
             else f"it refused only after it had {_changes(ended)[3:]}" if _changed(ended)
-            else "" if self.machine.traces() == before
-            else "it says that it changed nothing, and files are not as they were"
+            else self._secret(before)
         )  # fmt: skip
         return self._found("run", ended, fault)
+
+    def _secret(self, before: frozenset[str] | None) -> str:
+        """What was changed of files by a run that says that it changed nothing."""
+        return f"it says that it changed nothing, and did: {files}" if (files := self._touched(before)) else ""
+
+    def _touched(self, before: frozenset[str] | None) -> str:
+        now = self.machine.traces()
+        if before is None or now is None:
+            return ""
+        files = sorted({trace.partition("\t")[2] for trace in now ^ before})
+        return ", ".join(files[:_SHOWN_FILES]) + (" and others" if len(files) > _SHOWN_FILES else "")
 
     def _failed(self) -> Finding:
         ended = self._play()
@@ -145,7 +162,7 @@ class _Trial:
             _not_ok(ended)
             or ("it does not say that it would change anything" if is_changing and not _changed(ended) else "")
             or ("it says that it would change something" if not is_changing and _changed(ended) else "")
-            or ("" if self.machine.traces() == before else "it changed files, though it only had to say what it would")
+            or (f"it only had to say what it would do, and changed {files}" if (files := self._touched(before)) else "")
         )
         return self._found("check mode", ended, fault)
 
