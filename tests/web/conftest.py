@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -75,6 +76,7 @@ class Files:
     """A configuration that nobody wrote into files."""
 
     rulebook: Rulebook
+    config: Any = field(default_factory=lambda: SimpleNamespace(playbooks=Path("/nowhere")))
 
 
 def desk_of(scene: Scene, ledger: SqlLedger) -> Desk:

@@ -22,6 +22,7 @@ from webhook.web.health import Ready, alive
 from webhook.web.live import Events, Output, RunAccount, Shown
 from webhook.web.metrics import Metrics, Refused
 from webhook.web.openapi import Described
+from webhook.web.pages.routes import page_routes
 from webhook.web.people import Pauses, Resume, Said, TakeOver
 from webhook.web.receiver import Put, Receiver
 from webhook.web.rules import Alerts, Rules
@@ -76,6 +77,7 @@ def make_app(
             Route("/openapi.json", _endpoint(Described(authenticator=authenticator))),
             *_people(desk, authenticator),
             *(route for kind, one in ones.items() for route in _listing(kind, one, ledger, authenticator)),
+            *page_routes(authenticator=authenticator, ledger=ledger, account=account, desk=desk, is_ending=is_ending),
         ],
         exception_handlers={WebhookError: error_answer, 404: _no_route, 405: _no_method},
     )

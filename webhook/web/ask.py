@@ -22,7 +22,7 @@ async def document(request: Request, *, known: Collection[str], required: Collec
         AccessDenied: a page of another site had a browser send it.
         PayloadError: it is no JSON object, or its keys are not those that are known.
     """
-    _refuse_other_sites(request)
+    refuse_other_sites(request)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -57,7 +57,12 @@ def words(found: Mapping[str, Any], name: str) -> str:
     return clean(value.strip())
 
 
-def _refuse_other_sites(request: Request) -> None:
+def refuse_other_sites(request: Request) -> None:
+    """Returns when no page of another site had a browser send this.
+
+    Raises:
+        AccessDenied: one had.
+    """
     origin = request.headers.get("origin")
     if origin is not None and origin.rpartition("://")[2] != request.headers.get("host"):
         raise AccessDenied("a page of another site may not change anything here")

@@ -33,14 +33,15 @@ class Explained:
     async def __call__(self, request: Request) -> Response:
         await self.authenticator.allow(request, Role.VIEWER)
         asked = await document(request, known=("labels", "annotations"), required=("labels",))
-        alert = _alert(_texts(asked, "labels"), _texts(asked, "annotations"))
+        alert = alert_of(_texts(asked, "labels"), _texts(asked, "annotations"))
         return JSONResponse(await run_in_threadpool(self._explain, alert))
 
     def _explain(self, alert: Alert) -> Mapping[str, Any]:
         return shown(self.desk().explaining.explain(alert))
 
 
-def _alert(labels: Mapping[str, str], annotations: Mapping[str, str]) -> Alert:
+def alert_of(labels: Mapping[str, str], annotations: Mapping[str, str]) -> Alert:
+    """An alert with these labels that begins to fire now."""
     return Alert(
         status=AlertStatus.FIRING,
         labels=labels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -74,7 +74,7 @@ class Pauses:
     async def _pause(self, request: Request) -> Response:
         known = ("matchers", "for", "comment", "cancel_running")
         word, asked = await _word(request, self.authenticator, known=known)
-        matchers, span = _matchers(asked), _span(asked)
+        matchers, span = _matchers(asked), read_span(words(asked, "for"))
         cancel_running = asked.get("cancel_running", False)
         if not isinstance(cancel_running, bool):
             raise PayloadError("'cancel_running' must be true or false")
@@ -128,15 +128,29 @@ def _matchers(asked: Mapping[str, Any]) -> tuple[Matcher, ...]:
     written = asked.get("matchers", [])
     if not isinstance(written, list) or not all(isinstance(text, str) for text in written):
         raise PayloadError("'matchers' must be a list of texts such as 'job=\"web\"'")
+    return read_matchers(written)
+
+
+def read_matchers(written: Sequence[str]) -> tuple[Matcher, ...]:
+    """What a pause covers; everything when there are none.
+
+    Raises:
+        PayloadError: one of them is no matcher.
+    """
     try:
         return tuple(parse_matcher(text) for text in written)
     except MatcherError as error:
         raise PayloadError(f"matchers: {error}") from None
 
 
-def _span(asked: Mapping[str, Any]) -> timedelta:
+def read_span(written: str) -> timedelta:
+    """How long a pause lasts.
+
+    Raises:
+        PayloadError: it is no duration, or too long a one.
+    """
     try:
-        span = parse_duration(words(asked, "for"))
+        span = parse_duration(written)
     except DurationError as error:
         raise PayloadError(f"'for': {error}") from None
     if not timedelta(0) < span <= LONGEST_PAUSE:

@@ -145,6 +145,11 @@ class SqlLedger:
         query = select(runs.c.body).where(runs.c.state.in_([s.value for s in RunState if s is not RunState.FINISHED]))
         return [row.read_run(found["body"]) for found in self.rows(query)]
 
+    def runs_in(self, state: RunState) -> list[Run]:
+        """The runs that are in a state, newest first."""
+        query = select(runs.c.body).where(runs.c.state == state.value).order_by(runs.c.number.desc())
+        return [row.read_run(found["body"]) for found in self.rows(query.limit(_PORTION))]
+
     def run(self, id: str) -> Run | None:
         """A run as it is on the record; None when it is not."""
         found = self.rows(select(runs.c.body).where(runs.c.id == id)) if "\0" not in id else []

@@ -1,0 +1,286 @@
+"""Pages: complete without JavaScript, live with it, for whom they are meant, and never obeying what they show."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from tests.flow.scene import Scene, alert, rule
+from tests.web.conftest import Client
+from webhook.core.rule import Breaker, Guards, Mode
+from webhook.edge.ledger import SqlLedger, open_engine
+from webhook.edge.migration import migrate
+from webhook.edge.webconfig import Role, WebConfig
+from webhook.errors import Unavailable
+from webhook.ports import Batch
+from webhook.rehearsal.memory import MemoryLedger
+from webhook.web.pages.forms import COOKIE
+from webhook.web.pages.render import POLICY
+
+SCRIPT = "<script>alert(1)</script>"
+HOSTILE = [
+    SCRIPT,
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}",
+    "{% raw %}",
+    "</pre></textarea>",
+]
+TOKEN = "t" * 43
+BREAKER = Breaker(failures=3, window=timedelta(hours=1), open_for=timedelta(hours=1))
+PAGES = ["/", "/incidents", "/runs", "/approvals", "/rules", "/audit", "/audit/verify", "/explain", "/pauses"]
+
+
+@dataclass
+class Both(MemoryLedger):
+    """What is written goes to the database, too, from which pages are read."""
+
+    sql: Any = None
+
+    def append(self, batch: Batch) -> bool:
+        self.sql.append(batch)
+        return super().append(batch)
+
+
+@dataclass
+class Elements(HTMLParser):
+    """Every element of a page with its attributes."""
+
+    found: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    engine = open_engine(f"sqlite:///{tmp_path / 'alertmend.db'}")
+    migrate(engine)
+    yield SqlLedger(engine=engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def scene(ledger: SqlLedger) -> Scene:
+    """A run that helped, one that waits for people, and an alert about nobody."""
+    scene = Scene(
+        rules=(rule(name="ask", match="alertname=Slow", mode=Mode.APPROVE), rule(guards=Guards(breaker=BREAKER))),
+        ledger=Both(sql=ledger),
+    )
+    scene.delivers(alert())
+    scene.work()
+    scene.delivers(alert("web2", name="Slow"))
+    scene.delivers(alert("all"))
+    return scene
+
+
+@pytest.fixture(scope="module")
+def users() -> WebConfig:
+    hashed = {name: bcrypt.hashpw(name.encode(), bcrypt.gensalt(4)).decode() for name in ("alice", "bob")}
+    return WebConfig(users=hashed, roles={Role.OPERATOR: frozenset({"alice"}), Role.VIEWER: frozenset({"bob"})})
+
+
+def named(name: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{name}".encode()).decode()}
+
+
+def elements(answer: httpx.Response) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Elements()
+    parser.feed(answer.text)
+    return parser.found
+
+
+def every_page(scene: Scene) -> list[str]:
+    incidents, runs = scene.incidents, scene.runs
+    ones = [*(f"/incidents/{one.id}" for one in incidents), *(f"/runs/{run.id}" for run in runs), "/rules/ask"]
+    return [*PAGES, *ones, *(f"/audit/{seq}" for seq in range(1, 6))]
+
+
+def send(client: Client, path: str, *, token: str | None = TOKEN, **fields: str) -> httpx.Response:
+    sent = {**fields, **({"token": token} if token is not None else {})}
+    return client.post(path, data=sent, headers={"Cookie": f"{COOKIE}={TOKEN}"})
+
+
+def test_every_page_is_there_and_keeps_strangers_scripts_out(client: Client, scene: Scene) -> None:
+    for path in every_page(scene):
+        answer = client.get(path)
+        assert answer.status_code == 200, f"{path}: {answer.text[:300]}"
+        assert answer.headers["content-security-policy"] == POLICY, path
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_no_page_holds_a_script_or_a_style_of_its_own(client: Client, scene: Scene) -> None:
+    for path in every_page(scene):
+        for tag, attributes in elements(client.get(path)):
+            assert tag != "style" and "style" not in attributes, path
+            assert not any(name.startswith("on") for name in attributes), path
+            assert tag != "script" or (attributes.get("src") or "").startswith("/static/"), path
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_label_says_is_shown_and_not_obeyed(client: Client, scene: Scene, text: str) -> None:
+    scene.delivers(alert("web3", evil=text))
+    scene.delivers(alert(text))
+    for path in [*every_page(scene), *(f"/audit/{seq}" for seq in range(6, 20))]:
+        answer = client.get(path)
+        if answer.status_code == 404:
+            continue
+        scripts = [attributes for tag, attributes in elements(answer) if tag == "script"]
+        assert len(scripts) == 1, path
+        assert not any("onerror" in attributes for _, attributes in elements(answer)), path
+        assert SCRIPT not in answer.text
+
+
+def test_a_page_is_kept_from_who_is_not_known_and_from_who_may_not_look(
+    client_with: Callable[..., Client], users: WebConfig, scene: Scene
+) -> None:
+    client = client_with(users)
+    for path in every_page(scene):
+        assert client.get(path, headers={"Accept": "text/html"}).status_code in (303, 401), path
+        assert client.get(path, headers=named("bob")).status_code == 200, path
+
+
+def test_who_may_only_look_sees_no_form_that_acts_and_can_send_none(
+    client_with: Callable[..., Client], users: WebConfig, scene: Scene
+) -> None:
+    client, run = client_with(users), scene.runs[-1].id
+    assert "<button>Approve" not in client.get("/approvals", headers=named("bob")).text
+    assert "Approve</button>" in client.get("/approvals", headers=named("alice")).text
+    for path in (f"/runs/{run}/approve", f"/runs/{run}/reject", f"/runs/{run}/cancel", "/pauses"):
+        headers = {**named("bob"), "Cookie": f"{COOKIE}={TOKEN}"}
+        answer = client.post(path, data={"token": TOKEN, "comment": "x", "for": "1h"}, headers=headers)
+        assert answer.status_code == 403, path
+
+
+def test_a_form_of_another_site_is_refused(client: Client, scene: Scene) -> None:
+    path, run = f"/runs/{scene.runs[-1].id}/approve", scene.runs[-1].id
+    assert send(client, path, token=None, comment="x").status_code == 403
+    assert send(client, path, token="u" * 43, comment="x").status_code == 403
+    assert client.post(path, data={"token": TOKEN, "comment": "x"}).status_code == 403
+    headers = {"Cookie": f"{COOKIE}={TOKEN}", "Origin": "http://evil.example"}
+    assert client.post(path, data={"token": TOKEN, "comment": "x"}, headers=headers).status_code == 403
+    assert scene.store.records[("run", run)].approvals == ()
+
+
+def test_an_approval_on_the_page_lets_the_run_go_under_a_name(client: Client, scene: Scene) -> None:
+    run = scene.runs[-1].id
+    answer = send(client, f"/runs/{run}/approve", comment="because")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{run}")
+    scene.keep_up()
+    scene.work()
+    assert [(word.by, word.comment) for word in scene.ledger.runs[run].approvals] == [("anonymous", "because")]
+
+
+def test_a_comment_is_asked_for(client: Client, scene: Scene) -> None:
+    assert send(client, f"/runs/{scene.runs[-1].id}/reject", comment=" ").status_code == 400
+
+
+def test_a_pause_is_made_and_ended(client: Client, scene: Scene) -> None:
+    assert send(client, "/pauses", matchers='job="web"', comment="maintenance", **{"for": "2h"}).status_code == 303
+    [pause] = scene.people.pauses()
+    assert "maintenance" in client.get("/").text
+    assert send(client, f"/pauses/{pause.id}/resume", comment="done").status_code == 303
+    assert scene.people.pauses() == ()
+
+
+def test_everything_is_paused_only_by_who_says_so(client: Client, scene: Scene) -> None:
+    asked = {"matchers": "", "comment": "stop", "for": "1h"}
+    assert send(client, "/pauses", **asked).status_code == 400
+    assert send(client, "/pauses", **asked, everything="yes").status_code == 303
+    assert len(scene.people.pauses()) == 1
+
+
+@pytest.mark.parametrize(
+    "asked", ["alertname=Down\ninstance=web3", '{"labels": {"alertname": "Down", "instance": "web3"}}']
+)
+def test_explain_says_what_would_be_decided(client: Client, scene: Scene, asked: str) -> None:
+    answer = send(client, "/explain", asked=asked)
+    assert answer.status_code == 200
+    assert "checks" in answer.text
+    assert send(client, "/explain", asked="nothing like it").status_code == 400
+
+
+def test_the_stream_of_a_page_is_the_part_that_the_page_was_built_from(client: Client, scene: Scene) -> None:
+    path = f"/incidents/{scene.incidents[0].id}"
+    part = first_part(client.app, path)
+    assert "Run ended" in part
+    page = re.sub(r">[^<>]* ago<", "><", client.get(path).text)
+    assert re.sub(r">[^<>]* ago<", "><", part) in page
+
+
+def test_filters_stand_in_the_address(client: Client, scene: Scene) -> None:
+    answer = client.get("/audit?event=decision&decision=run")
+    assert answer.status_code == 200
+    assert "/api/v1/audit.csv?event=decision&amp;decision=run" in answer.text
+    assert client.get("/audit?nonsense=1").status_code == 400
+
+
+def test_an_incident_can_be_taken_along_as_markdown(client: Client, scene: Scene) -> None:
+    answer = client.get(f"/incidents/{scene.incidents[0].id}.md")
+    assert answer.headers["content-type"].startswith("text/markdown")
+    assert answer.text.startswith("# ")
+    assert "Run ended" in answer.text
+
+
+def test_what_is_not_there_is_said_on_a_page(client: Client, scene: Scene) -> None:
+    for path in ("/incidents/nope", "/runs/nope", "/rules/nope", "/audit/999999", "/audit/x", "/static/nope"):
+        assert client.get(path).status_code == 404, path
+
+
+def test_static_files_are_kept_by_browsers_until_they_change(client: Client) -> None:
+    [sheet] = [a["href"] for tag, a in elements(client.get("/pauses")) if tag == "link" and a["rel"] == "stylesheet"]
+    assert sheet is not None
+    answer = client.get(sheet)
+    assert answer.headers["content-type"].startswith("text/css")
+    assert "immutable" in answer.headers["cache-control"]
+
+
+def test_a_page_is_there_while_redis_is_away(client: Client, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise Unavailable("Redis", "connection refused")
+
+    monkeypatch.setattr(type(scene.store), "read", away)
+    answer = client.get("/incidents")
+    assert answer.status_code == 200
+    assert "connection refused" in answer.text
+
+
+def first_part(app: Starlette, path: str) -> str:
+    """What a page that is kept open is sent first."""
+
+    async def ask() -> str:
+        sent: list[bytes] = []
+        done = asyncio.Event()
+
+        async def receive() -> dict[str, object]:
+            await done.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body", b""))
+            if b"event: part" in b"".join(sent):
+                done.set()
+
+        headers = [(b"host", b"alertmend"), (b"accept", b"text/event-stream")]
+        scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "scheme": "http"}
+        scope |= {"query_string": b"", "root_path": "", "server": ("alertmend", 80), "http_version": "1.1"}
+        await app(scope, receive, send)
+        text = b"".join(sent).decode().split("event: part\n")[1]
+        return "\n".join(line.removeprefix("data: ") for line in text.split("\n") if line.startswith("data: "))
+
+    return asyncio.run(asyncio.wait_for(ask(), 20))

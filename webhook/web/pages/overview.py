@@ -1,0 +1,116 @@
+"""What is going on now, and how the last day went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from webhook.core.audit import Event
+from webhook.core.incident import Outcome, RunState
+from webhook.core.search import Query, read_query, term
+from webhook.web.answers import SHOWN
+from webhook.web.api import listing
+from webhook.web.pages.charts import Chart, Part, bars, columns
+from webhook.web.pages.record import since
+from webhook.web.pages.render import span, tone, words
+from webhook.wiring.clock import now
+
+if TYPE_CHECKING:
+    from webhook.edge.ledger import SqlLedger
+    from webhook.wiring.desk import Desk
+
+HOURS = 24
+#: Of more open incidents the newest are shown.
+MOST_OPEN = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The first page."""
+
+    ledger: SqlLedger
+    desk: Callable[[], Desk]
+
+    async def __call__(self, _: Request) -> Mapping[str, Any]:
+        return await run_in_threadpool(self._read)
+
+    def _read(self) -> Mapping[str, Any]:
+        is_open = Query(terms=(term("state", "open"),))
+        found = self.ledger.page(listing("incidents"), is_open, limit=MOST_OPEN).rows
+        return {
+            "open_incidents": [_stands(SHOWN["incidents"](row)) for row in found],
+            "active_runs": [run for state in _UNDER_WAY for run in self.ledger.runs_in(state)],
+            "charts": [self._incidents(), self._recovery(), self._outcomes(), self._held()],
+        }
+
+    def _incidents(self) -> Chart:
+        at, counts = now(), [0] * HOURS
+        for row in since(self.ledger, "incidents", f"{HOURS}h"):
+            age = (at - datetime.fromisoformat(row["opened_at"])) // timedelta(hours=1)
+            if 0 <= age < HOURS:
+                counts[HOURS - 1 - age] += 1
+        said = f"{sum(counts)} incidents opened, at most {max(counts)} in an hour"
+        return columns("Incidents each hour", counts, begin="24h ago", end="now", said=said)
+
+    def _recovery(self) -> Chart:
+        times: dict[str, list[float]] = {}
+        for row in since(self.ledger, "incidents", f"{HOURS}h"):
+            if row["seconds"] is not None and row["resolved_by"]:
+                times.setdefault(row["resolved_by"], []).append(row["seconds"])
+        rows = {
+            _CREDITS.get(by, by): [
+                Part(value=_mean(found), tone=tone(by), said=f"{span(_mean(found))} of {len(found)}")
+            ]
+            for by, found in sorted(times.items(), reverse=True)
+        }
+        return bars("Mean time to recovery", rows, note="" if rows else "Nothing has recovered yet.")
+
+    def _outcomes(self) -> Chart:
+        by_rule: dict[str, Counter[str]] = {}
+        for row in since(self.ledger, "runs", f"{HOURS}h"):
+            by_rule.setdefault(row["rule"], Counter())[row["outcome"] or "under way"] += 1
+        rows = {
+            rule: [
+                Part(value=counts[outcome], tone=tone(outcome), said=f"{counts[outcome]} {words(outcome)}")
+                for outcome in (*_OUTCOMES, "under way")
+                if counts[outcome]
+            ]
+            for rule, counts in sorted(by_rule.items(), key=lambda found: -found[1].total())
+        }
+        return bars("Outcomes by rule", rows, note="" if rows else "There was no run.")
+
+    def _held(self) -> Chart:
+        asked = read_query([("since", f"{HOURS}h"), ("event", Event.DECISION.value)], kind="audit", now=now())
+        tally = self.ledger.facets(listing("audit"), asked)
+        rows = {
+            guard: [Part(value=count, tone="warn", said=str(count))]
+            for guard, count in tally.facets["guard"].most_common(8)
+        }
+        note = "" if rows else "No guard held anything back."
+        return bars(
+            "What the guards held back", rows, note=note if tally.looked_to is None else "Of the newest decisions."
+        )
+
+
+_UNDER_WAY = (RunState.RUNNING, RunState.QUEUED, RunState.PROVING)
+_OUTCOMES = tuple(outcome.value for outcome in Outcome)
+_CREDITS = {"itself": "cleared by itself", "remediation": "by remediation", "unknown": "runs did not help"}
+
+
+def _stands(incident: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An open incident, with where it stands and why."""
+    decision, hold, request = incident["decision"] or {}, incident["hold"], incident["request"]
+    stands = "awaiting_approval" if request else "hold" if hold else decision.get("decision", "open")
+    if incident["handed_over"]:
+        return {**incident, "stands": "with people", "why": incident["handed_over"]}
+    return {**incident, "stands": stands, "why": decision.get("reason", "")}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

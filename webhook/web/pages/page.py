@@ -1,0 +1,129 @@
+"""One page: loaded, rendered, and again as a stream for whoever keeps it open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from webhook.edge.webconfig import Role
+from webhook.errors import NotAuthenticated, Unavailable, WebhookError
+from webhook.web.answers import status_of
+from webhook.web.auth import CHALLENGE, Authenticator, Identity
+from webhook.web.live import EventStream
+from webhook.web.pages.bar import Bar, read_bar
+from webhook.web.pages.forms import token_of, with_token
+from webhook.web.pages.render import POLICY, render, render_live
+from webhook.wiring.clock import now
+
+log = structlog.get_logger()
+
+#: How often a page that is kept open looks whether it has changed, and how often it says that it is still there.
+LOOK_SECONDS: Final = 1.0
+HEARTBEAT_LOOKS: Final = 15
+#: As many may keep a page open in one process.
+MAX_OPEN: Final = 100
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+#: What a page shows, from its request and who asks; raises what the API raises.
+Load = Callable[[Request], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """What all pages share."""
+
+    authenticator: Authenticator
+    bar: Callable[[], Bar]
+    is_ending: Callable[[], bool]
+    #: Pages that are kept open now.
+    open: int = field(default=0, init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page at one path."""
+
+    site: Site
+    template: str
+    load: Load
+    #: It changes while one looks at it.
+    is_live: bool = True
+
+    async def __call__(self, request: Request) -> Response:
+        try:
+            identity = await self.site.authenticator.allow(request, Role.VIEWER)
+            if self.is_live and "text/event-stream" in request.headers.get("accept", ""):
+                return self._stream(request, identity)
+            token = token_of(request)
+            context = await self.context(request, identity, token)
+            return with_token(request, HTMLResponse(render(self.template, context), headers=HEADERS), token)
+        except WebhookError as error:
+            return refusal(request, error)
+
+    async def context(self, request: Request, identity: Identity, token: str) -> Mapping[str, Any]:
+        """What its template shows."""
+        return {
+            "now": now(),
+            "path": request.url.path,
+            "identity": identity,
+            "may_act": Role.OPERATOR in identity.roles,
+            "has_session": False,
+            "token": token,
+            "bar": await read_bar(self.site.bar),
+            "is_live": self.is_live,
+            **await self.load(request),
+        }
+
+    def _stream(self, request: Request, identity: Identity) -> Response:
+        if self.site.open >= MAX_OPEN:
+            raise Unavailable("keeping pages open", f"{MAX_OPEN} are open already; reload instead")
+        return EventStream(self._parts(request, identity, token_of(request)))
+
+    async def _parts(self, request: Request, identity: Identity, token: str) -> AsyncGenerator[bytes, None]:
+        self.site.open += 1
+        last, quiet = "", 0
+        try:
+            yield b"retry: 2000\n\n"
+            while not self.site.is_ending():
+                part = await self._part(request, identity, token)
+                if part and part != last:
+                    yield b"event: part\n" + _data(part) + b"\n"
+                    last, quiet = part, 0
+                elif (quiet := quiet + 1) >= HEARTBEAT_LOOKS:
+                    yield b": nothing new\n\n"
+                    quiet = 0
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            self.site.open -= 1
+
+    async def _part(self, request: Request, identity: Identity, token: str) -> str:
+        try:
+            return render_live(self.template, await self.context(request, identity, token))
+        except WebhookError as error:
+            log.info("a page is refreshed later", action="page", path=request.url.path, error=str(error))
+            return ""
+
+
+def refusal(request: Request, error: WebhookError) -> Response:
+    """What went wrong, as a page; who is not known yet is asked who they are."""
+    status = status_of(error)
+    headers = {**HEADERS, "WWW-Authenticate": CHALLENGE} if isinstance(error, NotAuthenticated) else HEADERS
+    context = {"now": now(), "path": request.url.path, "status": status, "words": str(error)}
+    return HTMLResponse(render("refused.html", context), status_code=status, headers=headers)
+
+
+def _data(text: str) -> bytes:
+    return b"".join(b"data: %s\n" % line.encode() for line in text.split("\n"))
