@@ -120,12 +120,13 @@ def test_a_container_gets_image_options_limits_mounts_and_no_secret(site: Site, 
     assert "become-s3cret" not in json.dumps(told(site))
 
 
-def test_a_container_is_killed_by_its_name_when_its_run_is_cancelled(site: Site, engine: Engine) -> None:
+def test_a_container_is_removed_by_its_name_when_its_run_is_cancelled(site: Site, engine: Engine) -> None:
     wait = {"ansible.builtin.wait_for": {"path": "{{ home }}/never", "sleep": 1}}
     job = site.job([wait], confinement=Confinement(container=Container(image="IMAGE", engine=engine)))
     result = site.play(job, is_cancelled=lambda: (site.folder / "log").exists() and "TASK" in site.output)
     assert result.end is PlaybookEnd.CANCELLED
-    assert ["kill", f"ansible_runner_{job.run}"] in told(site)
+    [removed] = [line for line in told(site) if line[0] == "rm"]
+    assert (removed[1], removed[-1]) == ("--force", f"ansible_runner_{job.run}")
 
 
 def test_an_engine_that_is_not_there_fails_the_run(site: Site) -> None:

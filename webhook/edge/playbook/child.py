@@ -22,7 +22,7 @@ from ansible_runner import interface
 
 from webhook.core.redaction import Redaction
 from webhook.edge.playbook import frame, terminal
-from webhook.edge.playbook.confine import kill_container
+from webhook.edge.playbook.confine import remove_container
 from webhook.edge.playbook.folder import hold, remove_litter
 from webhook.edge.playbook.start import Start
 from webhook.edge.playbook.tree import adopt_orphans, end_descendants
@@ -90,8 +90,6 @@ class _Run:
         if self.ended:
             watch.join()
             remove_litter(self.killed | end_descendants())
-            if self.order["container"]:
-                kill_container(self.order["container"]["process_isolation_executable"], self.order["run"])
         note = start.note()
         # Here as well as in the worker, which may be dead.
         shutil.rmtree(self.order["folder"], ignore_errors=True)
@@ -133,6 +131,9 @@ class _Run:
                 cancel_callback=lambda: bool(self.ended),
                 **(self.order["container"] or {}),
             )
+        except SystemExit:
+            # What it has to say about an engine, it has printed.
+            return f"{engine} does not work on this worker", None
         except Exception as error:
             # Its own bookkeeping can fail when what it watches is ended from outside.
             return f"{type(error).__name__}: {error}", None
@@ -152,8 +153,11 @@ class _Run:
             reason = "timeout"
         except OSError:
             reason = "cancelled"
+        self.ended = "" if self.is_over else reason
+        if self.ended and self.order["container"]:
+            # While the processes live that keep account of it.
+            remove_container(self.order["container"]["process_isolation_executable"], self.order["run"])
         while not self.is_over:
-            self.ended = self.ended or reason
             self.killed |= end_descendants()
             time.sleep(0.02)
 

@@ -10,10 +10,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from webhook.core.confinement import ProcessLimits, Secrets
+from webhook.core.confinement import Engine, ProcessLimits, Secrets
 from webhook.ports import PlaybookJob
 
-_KILL_SECONDS: Final = 10
+_REMOVE_SECONDS: Final = 10
 #: Each of our limits as setrlimit(2) knows it, and as an option of `podman run` and `docker run`.
 _LIMITS: Final = {
     "cpu": (resource.RLIMIT_CPU, "--ulimit=cpu={0}:{0}"),
@@ -60,13 +60,15 @@ def container_of(job: PlaybookJob, environment: Mapping[str, str]) -> dict[str, 
     }
 
 
-def kill_container(engine: str, ident: str) -> None:
-    """End a run's container, whose processes need not be descendants of whoever asked for it."""
+def remove_container(engine: str, ident: str) -> None:
+    """End a run's container: its processes need not be descendants of whoever asked for it."""
     from ansible_runner.utils import sanitize_container_name
 
     name = f"ansible_runner_{sanitize_container_name(ident)}"
+    at_once = ["--time=0"] if engine == Engine.PODMAN else []
+    command = [engine, "rm", "--force", *at_once, name]
     with suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run([engine, "kill", name], timeout=_KILL_SECONDS, capture_output=True, check=False)
+        subprocess.run(command, timeout=_REMOVE_SECONDS, capture_output=True, check=False)
 
 
 def _mounts(job: PlaybookJob) -> Sequence[Path]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from webhook.core.confinement import Secrets
 from webhook.core.redaction import literally
+from webhook.ports import PlaybookJob
 
 #: Beside the inventory, as a second one. The names are Ansible's.
 _VARIABLES: Final = {"connection_password_file": "ansible_password", "become_password_file": "ansible_become_password"}
@@ -17,7 +18,7 @@ _VARIABLES: Final = {"connection_password_file": "ansible_password", "become_pas
 _LEAST_REDACTED: Final = 4
 
 
-def write_secrets(folder: Path, secrets: Secrets, *, target: str) -> tuple[str, ...]:
+def write_secrets(folder: Path, job: PlaybookJob) -> tuple[str, ...]:
     """Write down what Ansible has to be told; patterns for what must never be told again.
 
     Other hosts, to which a playbook delegates, do not get them: they are variables of the target.
@@ -25,17 +26,19 @@ def write_secrets(folder: Path, secrets: Secrets, *, target: str) -> tuple[str, 
     Raises:
         OSError: a file cannot be read.
     """
+    secrets = job.secrets
     passwords = {name: _read(file) for name in _VARIABLES if (file := getattr(secrets, name))}
     # A template in a password is none.
     variables = [f"{_VARIABLES[name]}: !unsafe {json.dumps(value)}" for name, value in passwords.items()]
     if secrets.ssh_private_key_file:
         os.stat(secrets.ssh_private_key_file)
         variables.append(f"ansible_ssh_private_key_file: !unsafe {json.dumps(secrets.ssh_private_key_file)}")
-    if variables:
+    # In a container a second inventory is looked for in any case.
+    if variables or job.confinement.container:
         (folder / "inventory").mkdir(mode=0o700)
         file = os.open(folder / "inventory/credentials.yml", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(file, "w", encoding="utf-8") as inventory:
-            inventory.write(f"all: {{hosts: {{{json.dumps(target)}: {{{', '.join(variables)}}}}}}}\n")
+            inventory.write(f"all: {{hosts: {{{json.dumps(job.target)}: {{{', '.join(variables)}}}}}}}\n")
     return tuple(_patterns([*passwords.values(), *_vault_password(secrets)]))
 
 

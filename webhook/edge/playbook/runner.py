@@ -88,7 +88,7 @@ class AnsibleRunner:
         try:
             with private_folder(self._work_dir) as folder:
                 write_variables(folder, job)
-                secret = write_secrets(folder, job.secrets, target=job.target)
+                secret = write_secrets(folder, job)
                 job = replace(job, redact=(*job.redact, *secret))
                 answer = self._perform(job, folder, is_cancelled, hear)
         except OSError as error:
