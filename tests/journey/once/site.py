@@ -141,7 +141,7 @@ class Site:
         every = [(point, when) for point in POINTS[role] for when in ("before", "after")]
         left = [(point, when) for point, when in every if f"{role}: {when} {point}" not in self.noted()]
         # A receiver that dies at each notification would let nothing through.
-        nth = self.random.choice((5, 10, 20) if role == "web" else (1, 1, 2, 3))
+        nth = self.random.choice((5, 10, 20) if role == "web" else (1,) if left else (1, 1, 2, 3))
         return (*self.random.choice(left or every), nth)
 
     def unreached(self) -> list[str]:
