@@ -20,7 +20,9 @@ from tests.journey.once.site import Site, Slot
 from webhook.edge.ledger import SqlLedger, open_engine
 
 KILLS = 200
-HOSTS, REAL_HOSTS = 300, 30
+HOSTS, REAL_HOSTS = 200, 20
+#: Longer than anything is waited for: a doorbell that is rung again, a lease, a pause of upkeep's.
+PATIENCE_SECONDS = 90
 SEED = int(os.environ.get("ALERTMEND_TEST_SEED", "0")) or int(time.time())
 
 
@@ -115,7 +117,7 @@ def _kill(site: Site) -> None:
     round = 0
     while (site.kills + site.noted()).total() < KILLS or site.unreached():
         kills = (site.kills + site.noted()).total()
-        assert time.monotonic() - began < 400, f"{kills} kills; nobody died {', '.join(site.unreached())}"
+        assert time.monotonic() - began < 600, f"{kills} kills; nobody died {', '.join(site.unreached())}"
         round += 1
         site.look_after()
         if round % 200 == 0:
@@ -137,11 +139,17 @@ def _settle(site: Site, senders: Sequence[threading.Thread]) -> None:
     until(lambda: all(slot.is_dead() for slot in site.slots if slot.pid), "all are gone")
 
     def is_settled() -> bool:
-        site.look_after(with_fuses=False)
         is_all_sent = not any(sender.is_alive() for sender in senders)
         return is_all_sent and not site.waits_for() and len(site.incidents()) >= HOSTS
 
-    until(is_settled, "everything has come to its end", seconds=180)
+    written, went_on_at = 0, time.monotonic()
+    while not is_settled():
+        site.look_after(with_fuses=False)
+        # On a busy machine it takes long; what has stopped is another matter
+        assert time.monotonic() - went_on_at < PATIENCE_SECONDS, f"nothing happens; left: {site.waits_for()}"
+        before, written = written, site.rows("SELECT max(seq) AS seq FROM audit")[0]["seq"]
+        went_on_at = time.monotonic() if written != before else went_on_at
+        time.sleep(0.2)
 
 
 def _nothing_is_lost(site: Site) -> None:
