@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from tests.journey.harness import firing, notification, until
+from tests.journey.once.fuse import POINTS, is_in_the_program
 from tests.journey.once.site import Site, Slot
 from webhook.edge.ledger import SqlLedger, open_engine
 
@@ -34,6 +35,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
     found.end()
     for log in sorted(found.folder.glob("*.log")):
         print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def test_whoever_is_to_die_can_die_where_they_are_told_to() -> None:
+    points = [point for role in POINTS.values() for point in role]
+    assert [point for point in points if not is_in_the_program(point)] == []
 
 
 def test_however_often_anything_is_killed_no_alert_is_lost_and_no_playbook_is_begun_twice(site: Site) -> None:
