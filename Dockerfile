@@ -7,6 +7,8 @@ RUN /opt/alertmend/bin/pip install --no-cache-dir --require-hashes -r requiremen
 COPY pyproject.toml README.md ./
 COPY webhook webhook
 COPY example example
+COPY playbooks playbooks
+COPY alerts alerts
 # Compiled: without the .pyc files each playbook starts half as fast again.
 RUN /opt/alertmend/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/alertmend/bin/python -m compileall -q /opt/alertmend/lib
@@ -18,6 +20,8 @@ RUN apt-get update -qq \
     && useradd --system --uid 10001 --create-home --home-dir /home/alertmend alertmend \
     && install -d -o alertmend -g alertmend -m 0700 /var/lib/alertmend
 COPY --from=build /opt/alertmend /opt/alertmend
+# The library, to be named as `playbooks` or copied from.
+COPY playbooks /opt/alertmend/playbooks
 ENV PATH=/opt/alertmend/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 USER alertmend
 WORKDIR /var/lib/alertmend

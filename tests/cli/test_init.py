@@ -34,6 +34,15 @@ def test_init_overwrites_nothing(alertmend: Alertmend, tmp_path: Path) -> None:
     assert (tmp_path / "rules/toy.yml").read_text() == "mine\n"
 
 
+def test_init_does_not_write_the_library_over_a_playbook_of_ones_own(alertmend: Alertmend, tmp_path: Path) -> None:
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks/restart_service.yml").write_text("mine\n")
+    found = alertmend("init", "--library", tmp_path)
+    assert found.status == 2
+    assert "restart_service.yml is there already; nothing was written" in found.err
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["restart_service.yml"]
+
+
 @pytest.mark.parametrize("where", ["/proc/alertmend", "/dev/null/x"])
 def test_init_where_nothing_can_be_written_says_so(alertmend: Alertmend, where: str) -> None:
     found = alertmend("init", where)

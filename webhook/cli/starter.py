@@ -24,6 +24,13 @@ def example() -> Path:
     return inside if inside.is_dir() else package.parent / "example"
 
 
+def _library() -> dict[str, Path]:
+    """The files of the library of playbooks, by where they go."""
+    folder = example().parent / "playbooks"
+    files = (file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    return {str(Path("playbooks", file.relative_to(folder))): file for file in files}
+
+
 def copy_example(folder: Path) -> None:
     """The example's files, in a folder of one's own."""
     for name in FILES:
@@ -37,13 +44,18 @@ def _change(file: Path, before: str, after: str) -> None:
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-def init(folder: Path) -> None:
+@click.option("--library", "with_library", is_flag=True, help="Copy the library of playbooks, too.")
+def init(folder: Path, with_library: bool) -> None:
     """Write a working configuration to DIR: an inventory, a rule and its test, a playbook. Nothing is overwritten."""
-    there = [name for name in FILES if os.path.lexists(folder / name)]
+    more = _library() if with_library else {}
+    there = [name for name in (*FILES, *more) if os.path.lexists(folder / name)]
     if there:
         raise click.UsageError(f"{folder / there[0]} is there already; nothing was written")
     try:
         copy_example(folder)
+        for name, source in more.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
         # A first rule watches; letting it act is a decision that its author makes, and then the test has to say so.
         _change(folder / "rules/toy.yml", "    target: host\n", "    target: host\n    mode: observe\n")
         _change(folder / "tests/toy.yml", "is restarted", "is watched")

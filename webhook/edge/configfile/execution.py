@@ -125,9 +125,10 @@ def _secret_file(node: Node | None) -> str:
     file = existing_file(node)
     if node is None or file is None:
         return ""
-    mode = stat.S_IMODE(file.stat().st_mode)
-    # SSH refuses a key that its group may read.
-    forbidden = 0o077 if node.name == "ssh_private_key_file" else 0o027
+    status = file.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    # SSH refuses a key of ours that its group may read, and takes one that systemd or Kubernetes lends to our group.
+    forbidden = 0o077 if node.name == "ssh_private_key_file" and status.st_uid == os.getuid() else 0o027
     if mode & forbidden:
         node.report(f"others may use {str(file)!r} (its mode is {mode:04o}); chmod 600")
     elif "password" in node.name and not (mode & 0o100) and not _is_one_line(file):

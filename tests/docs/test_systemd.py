@@ -1,0 +1,83 @@
+"""The systemd units: systemd understands them, finds little to criticise, and they fit what `serve` needs."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from webhook.cli import cli
+from webhook.cli.serve import LAST_SECONDS
+from webhook.core.duration import parse_duration
+
+REPOSITORY = Path(__file__).parents[2]
+UNITS = sorted((REPOSITORY / "deploy/systemd").glob("*.service"))
+PROGRAM = "/opt/alertmend/bin/alertmend"
+#: Of ten; what systemd itself calls "OK" ends at 4.
+MOST_EXPOSURE = 2.0
+
+
+@pytest.fixture(params=UNITS, ids=lambda unit: unit.stem)
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A unit, with a program that is there."""
+    file = tmp_path / request.param.name
+    file.write_text(request.param.read_text().replace(PROGRAM, str(Path(sys.executable).with_name("alertmend"))))
+    return file
+
+
+def _service(unit: Path) -> dict[str, str]:
+    parser = configparser.RawConfigParser(strict=False, delimiters="=")
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(unit)
+    return dict(parser["Service"])
+
+
+def _command(unit: Path) -> list[str]:
+    return shlex.split(_service(unit)["ExecStart"])
+
+
+def test_there_is_one_for_a_single_machine_and_one_for_each_role() -> None:
+    assert {unit.stem for unit in UNITS} == {"alertmend", "alertmend-web", "alertmend-worker"}
+
+
+def test_systemd_understands_it(unit: Path) -> None:
+    answer = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0 and unit.name not in answer.stderr, answer.stderr
+
+
+def test_systemd_finds_it_little_exposed(unit: Path) -> None:
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSURE * 10:.0f}", str(unit)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", answer.stdout)
+    assert answer.returncode == 0 and found and float(found[1]) <= MOST_EXPOSURE, answer.stdout
+
+
+def test_it_has_a_user_of_its_own_and_its_secrets_from_root(unit: Path) -> None:
+    service = _service(unit)
+    assert service["DynamicUser"] == "yes"
+    assert "LoadCredential=" in unit.read_text()
+    assert f"--storage.path=%S/{service['StateDirectory']}" in _command(unit)
+
+
+def test_it_is_called_as_the_program_wants_it(unit: Path) -> None:
+    command = cli.get_command(None, "serve")  # type: ignore[arg-type]
+    assert command is not None
+    known = {spelling for parameter in command.params for spelling in parameter.opts}
+    _, verb, *words = _command(unit)
+    assert verb == "serve"
+    assert {word.partition("=")[0] for word in words} <= known
+
+
+def test_its_end_takes_no_longer_than_it_is_given(unit: Path) -> None:
+    service = _service(unit)
+    [grace] = [word.partition("=")[2] for word in _command(unit) if word.startswith("--shutdown.grace")]
+    assert service["KillMode"] == "mixed"
+    needed = parse_duration(grace).total_seconds() + LAST_SECONDS
+    assert parse_duration(service["TimeoutStopSec"]).total_seconds() > needed
