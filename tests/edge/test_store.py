@@ -671,11 +671,27 @@ def test_a_sender_who_hung_up_takes_nobody_elses_notification_away(valkey: Embed
 def test_each_sender_hears_that_redis_is_away(tmp_path: Path) -> None:
     async def main() -> list[Any]:
         async with inbox_at(f"unix://{tmp_path}/nobody.sock") as inbox:
-            with pytest.raises(Unavailable):
-                await inbox.ping()
-            return await asyncio.gather(*(inbox.put(f"n{n}", envelope()) for n in range(5)), return_exceptions=True)
+            answers = await asyncio.gather(*(inbox.put(f"n{n}", envelope()) for n in range(5)), return_exceptions=True)
+            # Whoever was told does not wait.
+            assert inbox.stalled_seconds == 0
+            return answers
 
     assert [type(answer) for answer in asyncio.run(main())] == [Unavailable] * 5
+
+
+def test_the_inbox_says_for_how_long_redis_has_not_answered(valkey: EmbeddedValkey) -> None:
+    async def main() -> tuple[float, float]:
+        async with counting_inbox(valkey.url) as (counting, inbox):
+            put = asyncio.create_task(inbox.put("n1", envelope()))
+            await one_round()
+            waiting = inbox.stalled_seconds
+            counting.open.set()
+            await put
+            await one_round()
+            return waiting, inbox.stalled_seconds
+
+    waiting, afterwards = asyncio.run(main())
+    assert (waiting > 0, afterwards) == (True, 0)
 
 
 def test_who_arrives_while_redis_fails_hears_it_at_once_and_does_not_wait_for_a_failure_of_their_own(

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from tests.flow.scene import Scene
 from tests.flow.twin import MemoryFollower
 from tests.web.described import hold_against_description
+from webhook.checking import Checker, Checks
 from webhook.core.metric import Counts
 from webhook.core.rulebook import Rulebook
 from webhook.edge.ledger import SqlLedger, open_engine
@@ -27,6 +28,7 @@ from webhook.explaining import Explaining
 from webhook.ports import Envelope
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator
+from webhook.web.health import Watched
 from webhook.wiring.desk import Desk
 
 LIMIT_BYTES = 4096
@@ -38,14 +40,25 @@ class Inbox:
 
     taken: dict[str, Envelope] = field(default_factory=dict)
     is_away: bool = False
+    stalled_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        checkers = {"redis": Checker(ask=self.ask), "other": Checker(ask=lambda: "well")}
+        self.checks = Checks(checkers=checkers, needed=("redis",), starting=("redis",))
 
     async def put(self, notification: str, envelope: Envelope) -> None:
-        await self.ping()
+        self.ask()
         self.taken[notification] = envelope
 
-    async def ping(self) -> None:
+    def ask(self) -> str:
         if self.is_away:
             raise Unavailable("Redis", "connection refused")
+        return "it can be written to"
+
+    def go_away(self) -> None:
+        """It is away, and nobody remembers that it was there."""
+        self.is_away = True
+        self.__post_init__()
 
 
 @dataclass(frozen=True)
@@ -134,12 +147,15 @@ def application(
     return make_app(
         authenticator=Authenticator(web_config),
         put=inbox.put,
-        ping=inbox.ping,
         ledger=ledger,
         follower=follower or MemoryFollower(),
         max_body_bytes=lambda: LIMIT_BYTES,
         desk=lambda: desk_of(scene, ledger),
-        gauges=lambda: Recorded(ledger),  # type: ignore[arg-type,return-value]
+        watched=Watched(
+            checks=lambda: inbox.checks,
+            gauges=lambda: Recorded(ledger),  # type: ignore[arg-type,return-value]
+            stalled_seconds=lambda: inbox.stalled_seconds,
+        ),
     )
 
 

@@ -21,8 +21,9 @@ from webhook.errors import ConfigError
 from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
+from webhook.web.health import Watched
 from webhook.web.local import LocalOnly
-from webhook.wiring import build_follower, build_gauges, build_inbox
+from webhook.wiring import build_checks, build_follower, build_gauges, build_inbox, build_watch
 from webhook.wiring.connection import LateLedger, open_ledger
 from webhook.wiring.current import Site
 from webhook.wiring.desk import LateDesk
@@ -55,17 +56,22 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
     inbox, servers = build_inbox(config, arguments.storage_path), list[uvicorn.Server]()
     limit = {"max_body_bytes": config.max_body_bytes}
     desk = LateDesk(Site(config_file=arguments.config_file, storage=arguments.storage_path))
-    ledger = cast("SqlLedger", LateLedger(partial(open_ledger, config, arguments.storage_path)))
+    storage: Path = arguments.storage_path
+    ledger = cast("SqlLedger", LateLedger(partial(open_ledger, config, storage)))
+    watch = build_watch(config, storage)
     app = make_app(
         authenticator=Authenticator(web_config),
         put=inbox.put,
-        ping=inbox.ping,
         ledger=ledger,
         follower=build_follower(config, arguments.storage_path),
         max_body_bytes=lambda: limit["max_body_bytes"],
         is_ending=lambda: any(server.should_exit for server in servers),
         desk=desk,
-        gauges=cache(partial(build_gauges, lambda: config, ledger, arguments.storage_path)),
+        watched=Watched(
+            checks=cache(partial(build_checks, lambda: config, watch, ledger, storage)),
+            gauges=cache(partial(build_gauges, lambda: config, watch, ledger, storage)),
+            stalled_seconds=lambda: inbox.stalled_seconds,
+        ),
     )
     is_open = web_config is not None or arguments.insecure
     _reload_on_hangup(arguments.config_file, limit, desk)

@@ -18,7 +18,7 @@ from webhook.web.api import Checkpointed, Counted, Listed, One, Verified
 from webhook.web.auth import Authenticator
 from webhook.web.explain import Explained
 from webhook.web.export import Exported, Streamed
-from webhook.web.health import Ready, alive
+from webhook.web.health import Alive, Health, Ready, Started, Watched
 from webhook.web.live import Events, Output, RunAccount, Shown
 from webhook.web.metrics import Metrics, Refused
 from webhook.web.openapi import Described
@@ -30,7 +30,6 @@ from webhook.web.rules import Alerts, Rules
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
     from webhook.wiring.desk import Desk
-    from webhook.wiring.gauges import Gauges
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -41,17 +40,15 @@ def make_app(
     *,
     authenticator: Authenticator,
     put: Put,
-    ping: Callable[[], Awaitable[None]],
     ledger: SqlLedger,
     follower: Follower,
     max_body_bytes: Callable[[], int],
     desk: Callable[[], Desk],
-    gauges: Callable[[], Gauges],
+    watched: Watched,
     is_ending: Callable[[], bool] = lambda: False,
 ) -> Starlette:
     """The application over its dependencies; what would go on for ever ends when `is_ending`."""
     account = RunAccount(ledger=ledger, follower=follower, is_ending=is_ending)
-    ready = _endpoint(Ready(ping=ping))
     refused = Refused(add=lambda counts: ledger.add(counts))
     receiver = _endpoint(
         Receiver(authenticator=authenticator, put=put, max_body_bytes=max_body_bytes, refused=refused.count)
@@ -66,9 +63,8 @@ def make_app(
             # Both spellings are served: a redirect would turn Alertmanager's POST into a GET and lose it.
             Route(RECEIVER_PATH, receiver, methods=["POST"]),
             Route(f"{RECEIVER_PATH}/", receiver, methods=["POST"]),
-            *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
-            *(Route(path, ready) for path in ("/readyz", "/-/ready", "/startupz")),
-            Route("/metrics", _endpoint(Metrics(authenticator=authenticator, refused=refused, gauges=gauges))),
+            *_health(watched, authenticator),
+            Route("/metrics", _endpoint(Metrics(authenticator=authenticator, refused=refused, gauges=watched.gauges))),
             Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/audit/checkpoints", _endpoint(Checkpointed(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/audit/export", _endpoint(Exported(ledger=ledger, authenticator=authenticator))),
@@ -84,6 +80,17 @@ def make_app(
     app.router.redirect_slashes = False
     app.state.refused = refused
     return app
+
+
+def _health(watched: Watched, authenticator: Authenticator) -> list[Route]:
+    alive = _endpoint(Alive(stalled_seconds=watched.stalled_seconds))
+    ready = _endpoint(Ready(checks=watched.checks))
+    return [
+        *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
+        *(Route(path, ready) for path in ("/readyz", "/-/ready")),
+        Route("/startupz", _endpoint(Started(checks=watched.checks))),
+        Route("/health", _endpoint(Health(authenticator=authenticator, checks=watched.checks))),
+    ]
 
 
 def _listing(kind: str, one: Endpoint, ledger: SqlLedger, authenticator: Authenticator) -> list[Route]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -92,10 +92,11 @@ def operations() -> Iterator[Operation]:
     )
     for path, summary in (
         ("/healthz", "Whether the process answers."),
-        ("/readyz", "Whether a notification could be stored now."),
+        ("/readyz", "Whether notifications can be taken, and dealt with."),
         ("/startupz", "Whether it has started."),
     ):
         yield Operation(path=path, who=EVERYONE, summary=summary, schema="Status")
+    yield Operation(path="/health", summary="What every check says, asked side by side.", schema="Health")
     for kind, one in (("incidents", "Incident"), ("runs", "Run"), ("audit", "Entry")):
         yield from _listing(kind, one)
     yield from _run()
@@ -253,6 +254,9 @@ def _answer(operation: Operation) -> Schema:
 
 def _refusals(operation: Operation) -> Schema:
     statuses = {403, 503} if operation.who == EVERYONE else {status for _, status in STATUS}
+    if operation.schema == "Health":
+        # What is not well is told in the same form.
+        return {**_refusals(replace(operation, schema="")), "503": _answer(operation)}
     refused = {"description": "Words that say what to change.", "content": {JSON: {"schema": _reference("Error")}}}
     return {str(status): refused for status in sorted(statuses)}
 

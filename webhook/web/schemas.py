@@ -51,6 +51,10 @@ _NULLABLE: Final = _or_null(TEXT)
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Error": _object(error=TEXT),
     "Status": _object(status=TEXT),
+    "Health": _object(
+        status={"enum": ["ok", "failing"]},
+        checks=_list_of(_object(name=TEXT, ok={"type": "boolean"}, detail=TEXT, latency_seconds={"type": "number"})),
+    ),
     "Document": ANYTHING,
     "Notification": {
         **_object(

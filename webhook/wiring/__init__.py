@@ -32,6 +32,7 @@ from webhook.wiring.connection import connect, connect_async, message_maker, ope
 from webhook.wiring.current import Current, Site, rules_entry
 
 if TYPE_CHECKING:
+    from webhook.checking import Checks
     from webhook.wiring.gauges import Gauges
 
 log = structlog.get_logger()
@@ -189,16 +190,27 @@ def build_follower(config: Config, storage: Path) -> Any:
     return RedisFollower(connect_async(redis_url(config, storage)))
 
 
-def build_gauges(config: Callable[[], Config], ledger: Any, storage: Path) -> Gauges:
+def build_watch(config: Config, storage: Path) -> Any:
+    """What is asked of Redis by those who look whether all is well."""
+    from webhook.edge.store.watch import RedisWatch
+
+    return RedisWatch(client=connect(redis_url(config, storage)))
+
+
+def build_gauges(config: Callable[[], Config], watch: Any, ledger: Any, storage: Path) -> Gauges:
     """What /metrics shows."""
     from webhook.edge.store import RedisStore
-    from webhook.edge.store.watch import RedisWatch
     from webhook.wiring.gauges import Gauges
 
-    url = redis_url(config(), storage)
-    client = connect(url)
-    store = RedisStore(client=client, message=message_maker(url))
-    return Gauges(config=config, store=store, watch=RedisWatch(client=client), ledger=ledger)
+    store = RedisStore(client=watch.client, message=message_maker(redis_url(config(), storage)))
+    return Gauges(config=config, store=store, watch=watch, ledger=ledger)
+
+
+def build_checks(config: Callable[[], Config], watch: Any, ledger: Any, storage: Path) -> Checks:
+    """What /health asks."""
+    from webhook.wiring.checks import Parts, make_checks
+
+    return make_checks(Parts(config=config, watch=watch, ledger=ledger, storage=storage, now=now))
 
 
 def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from redis.exceptions import RedisError
 
 from webhook.edge.store.keys import ARRIVALS, INBOX, milliseconds
 from webhook.errors import Unavailable
@@ -29,6 +29,7 @@ class RedisInbox:
         self._message = message
         self._arrived: list[tuple[str, Envelope, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._since: float | None = None
 
     async def put(self, notification: str, envelope: Envelope) -> None:
         """Returns once the notification lies in the inbox, and its doorbell in the queue.
@@ -42,20 +43,15 @@ class RedisInbox:
             self._writing = asyncio.create_task(self._write())
         await stored
 
-    async def ping(self) -> None:
-        """Answers when Redis does.
-
-        Raises:
-            Unavailable: it does not.
-        """
-        try:
-            await self._client.ping()
-        except (RedisError, OSError) as error:
-            raise Unavailable("Redis", str(error)) from error
+    @property
+    def stalled_seconds(self) -> float:
+        """For how long what is being stored has waited for that; 0 when nothing does."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
 
     async def _write(self) -> None:
         while self._arrived:
             group, self._arrived = self._arrived, []
+            self._since = time.monotonic()
             try:
                 await self._store(group)
             except Exception as error:  # whatever it was, it was not stored, and each sender must hear so
@@ -69,6 +65,7 @@ class RedisInbox:
                 for _, _, stored in group:
                     if not stored.done():
                         stored.set_result(None)
+            self._since = None
 
     async def _store(self, group: Sequence[tuple[str, Envelope, asyncio.Future[None]]]) -> None:
         bodies: dict[str, bytes] = {}

@@ -30,6 +30,12 @@ class RedisWatch:
         with _answering():
             self.client.set(WRITABLE, 1, px=1000)
 
+    def time(self) -> datetime:
+        """What time it is there."""
+        with _answering():
+            seconds, microseconds = self.client.time()
+        return datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC)
+
     def pulse(self, pulse: Pulse, *, lease: timedelta) -> None:
         """A worker lives; it is missed when it has said nothing more for the length of a lease."""
         name = _name(pulse)

@@ -1,0 +1,59 @@
+"""A running alertmend says how it is: what is broken is named, and mended again it is well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+
+from tests.journey.harness import Alertmend, Processes, answers, firing, notification, until
+
+
+def health(alertmend: Alertmend) -> dict[str, bool]:
+    answer = httpx.get(f"{alertmend.url}/health", timeout=30)
+    found = {check["name"]: check["ok"] for check in answer.json()["checks"]}
+    assert answer.status_code == (200 if all(found.values()) else 503)
+    return found
+
+
+def failing(alertmend: Alertmend) -> set[str]:
+    return {name for name, ok in health(alertmend).items() if not ok}
+
+
+def test_a_worker_that_hangs_or_is_gone_makes_it_unready_and_kills_nothing_else(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.start()
+    assert failing(alertmend) == set()
+
+    # Frozen: it lives, and does nothing.
+    pid = alertmend.child("runs")
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: failing(alertmend) == {"runs"}, "the frozen worker is missed")
+    ready = httpx.get(f"{alertmend.url}/readyz", timeout=30)
+    assert (ready.status_code, ready.json()["error"]) == (503, "runs: no runs worker was seen lately")
+    assert answers(f"{alertmend.url}/healthz")
+    assert answers(f"{alertmend.url}/startupz")
+    # What comes in meanwhile is taken, and waits.
+    assert httpx.post(alertmend.receiver, json=notification(firing("web1")), timeout=30).status_code == 202
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: answers(f"{alertmend.url}/readyz"), "it is ready again")
+    until(lambda: alertmend.marks == ["web1"], "what waited was done")
+
+
+def test_a_database_that_takes_nothing_makes_it_unready_until_it_does(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.start()
+    # Someone holds the database's write lock for longer than anybody waits for it.
+    lock = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')"
+    file = str(alertmend.folder / "data/alertmend.db")
+    command = [sys.executable, "-c", f"{lock}; print('held', flush=True); sys.stdin.read()", file]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdin
+        assert holder.stdout.readline() == b"held\n"
+        until(lambda: "database" in failing(alertmend), "the database is not well")
+        assert httpx.get(f"{alertmend.url}/readyz", timeout=30).status_code == 503
+        holder.stdin.close()
+    until(lambda: answers(f"{alertmend.url}/readyz"), "it is ready again")

@@ -1,0 +1,107 @@
+"""Checks of health: side by side, each within its time, each at most once at a time."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from webhook.checking import Checker, Checks, packaged
+
+PATIENCE_SECONDS = 60
+
+
+def failing() -> str:
+    raise OSError("no route to host")
+
+
+def test_what_is_well_says_so_in_words_and_what_raises_is_not() -> None:
+    well, unwell = Checks(checkers={"a": Checker(ask=lambda: "fine"), "b": Checker(ask=failing)}).ask()
+    assert (well.ok, well.words) == (True, "fine")
+    assert (unwell.ok, unwell.words) == (False, "no route to host")
+    assert well.latency_seconds >= 0
+
+
+def test_they_are_asked_side_by_side() -> None:
+    # Each answers only when all are there.
+    together = threading.Barrier(5)
+
+    def ask() -> str:
+        together.wait(PATIENCE_SECONDS)
+        return "met"
+
+    checks = Checks(checkers={str(n): Checker(ask=ask, timeout_seconds=PATIENCE_SECONDS) for n in range(5)})
+    assert all(checked.ok for checked in checks.ask())
+
+
+@pytest.fixture
+def hanging() -> Iterator[tuple[Checker, list[int]]]:
+    """One that does not answer, and how often it was asked."""
+    release, asked = threading.Event(), list[int]()
+
+    def ask() -> str:
+        asked.append(1)
+        release.wait(PATIENCE_SECONDS)
+        return "at last"
+
+    yield Checker(ask=ask, timeout_seconds=0.05), asked
+    release.set()
+
+
+def test_one_that_hangs_fails_after_its_time_and_is_not_asked_once_more(hanging: tuple[Checker, list[int]]) -> None:
+    checker, asked = hanging
+    checks = Checks(checkers={"slow": checker, "quick": Checker(ask=lambda: "fine")})
+    for _ in range(3):
+        slow, quick = checks.ask()
+        assert (slow.ok, quick.ok) == (False, True)
+        assert slow.words.startswith("no answer for ")
+    assert len(asked) == 1
+
+
+def test_a_crowd_of_those_who_ask_shares_an_answer() -> None:
+    asked = list[float]()
+
+    def ask() -> str:
+        asked.append(time.monotonic())
+        return "fine"
+
+    checks = Checks(checkers={"a": Checker(ask=ask)})
+    began = time.monotonic()
+    for _ in range(200):
+        checks.ask()
+    # One for each second that went by, however slow this machine is.
+    assert len(asked) <= 2 + (time.monotonic() - began)
+
+
+def test_only_those_that_are_named_are_asked() -> None:
+    checks = Checks(checkers={"a": Checker(ask=lambda: "fine"), "b": Checker(ask=failing)})
+    assert [checked.name for checked in checks.ask(["a"])] == ["a"]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package that brings checks."""
+    (tmp_path / "good_check.py").write_text(
+        "from webhook.checking import Checker\nCHECK = Checker(ask=lambda: 'the tape library hums')\nNONE = 1\n"
+    )
+    info = tmp_path / "good_check-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: good-check\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[alertmend.checks]\ntape = good_check:CHECK\nwrong = good_check:NONE\ngone = no_such_module:CHECK\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("good_check", None)
+
+
+@pytest.mark.usefixtures("package")
+def test_packages_bring_checks_of_their_own_and_broken_ones_fail_with_words() -> None:
+    found = {checked.name: checked for checked in Checks(checkers=packaged()).ask()}
+    assert (found["tape"].ok, found["tape"].words) == (True, "the tape library hums")
+    assert found["wrong"].words == "good-check 1.0 is broken: good_check:NONE is no webhook.checking.Checker"
+    assert "good-check 1.0 is broken: ModuleNotFoundError" in found["gone"].words

@@ -1,0 +1,129 @@
+"""Checks of health: what one is made of, which there are, and all of them asked side by side.
+
+A check is a peer of the built-in ones when a package names it as an entry point of the group `alertmend.checks`; its
+name is the one it is shown under. docs/health.md shows one whole.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from webhook.errors import WebhookError
+from webhook.text import clean
+
+GROUP: Final = "alertmend.checks"
+#: An answer serves everyone who asks so soon after: however often it is asked, what is checked is not worn out.
+FRESH_SECONDS: Final = 1.0
+_MOST_WORDS = 500
+
+
+class Unwell(WebhookError):
+    """What is checked is not well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checker:
+    """How one thing is checked."""
+
+    #: A few words when it is well. Whatever it raises says that it is not, and the exception's words say why.
+    ask: Callable[[], str]
+    timeout_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What came of one check."""
+
+    name: str
+    ok: bool
+    words: str
+    latency_seconds: float
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One question under way, or answered."""
+
+    began: float = field(default_factory=time.monotonic)
+    over: threading.Event = field(default_factory=threading.Event)
+    checked: Checked | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Checks:
+    """Asks checkers, each in a thread of its own and at most once at a time."""
+
+    checkers: Mapping[str, Checker]
+    #: Those without which no notification should come, and those that have to have been well once.
+    needed: Sequence[str] = ()
+    starting: Sequence[str] = ()
+    _flights: dict[str, _Flight] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, names: Iterable[str] | None = None) -> Sequence[Checked]:
+        """What came of each, in order, within the longest of their timeouts."""
+        flights = [(name, self._flight(name)) for name in (self.checkers if names is None else names)]
+        return [self._landed(name, flight) for name, flight in flights]
+
+    def _flight(self, name: str) -> _Flight:
+        with self._lock:
+            flight = self._flights.get(name)
+            # One that hangs is not asked once more: each time would leave another thread behind.
+            if flight is None or (flight.over.is_set() and time.monotonic() - flight.began > FRESH_SECONDS):
+                flight = self._flights[name] = _Flight()
+                threading.Thread(target=self._fly, args=(name, flight), name=f"check {name}", daemon=True).start()
+            return flight
+
+    def _fly(self, name: str, flight: _Flight) -> None:
+        try:
+            ok, words = True, self.checkers[name].ask()
+        except Exception as error:
+            ok, words = False, str(error) or type(error).__name__
+        seconds = time.monotonic() - flight.began
+        flight.checked = Checked(name=name, ok=ok, words=clean(str(words)[:_MOST_WORDS]), latency_seconds=seconds)
+        flight.over.set()
+
+    def _landed(self, name: str, flight: _Flight) -> Checked:
+        flight.over.wait(max(0.0, flight.began + self.checkers[name].timeout_seconds - time.monotonic()))
+        if flight.checked is not None:
+            return flight.checked
+        seconds = time.monotonic() - flight.began
+        return Checked(name=name, ok=False, words=f"no answer for {seconds:.1f}s", latency_seconds=seconds)
+
+
+def packaged() -> dict[str, Checker]:
+    """The checkers of installed packages; one that cannot be had is there as one that fails, and says why."""
+    found: dict[str, Checker] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        found[entry.name] = (
+            _failing(f"several packages bring it, {_package(entry)} is one")
+            if (entry.name in found)
+            else _loaded(entry)
+        )
+    return found
+
+
+def _loaded(entry: EntryPoint) -> Checker:
+    try:
+        checker = entry.load()
+    except Exception as error:
+        return _failing(f"{_package(entry)} is broken: {type(error).__name__}: {error}")
+    if not isinstance(checker, Checker):
+        return _failing(f"{_package(entry)} is broken: {entry.value} is no webhook.checking.Checker")
+    return checker
+
+
+def _failing(words: str) -> Checker:
+    def ask() -> str:
+        raise Unwell(words)
+
+    return Checker(ask=ask)
+
+
+def _package(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
