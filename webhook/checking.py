@@ -18,7 +18,7 @@ from webhook.text import clean
 
 GROUP: Final = "alertmend.checks"
 #: An answer serves everyone who asks so soon after: however often it is asked, what is checked is not worn out.
-FRESH_SECONDS: Final = 1.0
+FRESH_SECONDS: Final = 0.5
 _MOST_WORDS = 500
 
 

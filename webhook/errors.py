@@ -83,7 +83,7 @@ class Unavailable(WebhookError):
     """A dependency does not answer."""
 
     def __init__(self, dependency: str, words: str = "") -> None:
-        self.dependency = dependency
+        self.dependency, self.words = dependency, words
         super().__init__(f"{dependency} is not available{': ' + words if words else ''}")
 
 

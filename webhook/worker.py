@@ -26,7 +26,7 @@ from webhook.ports import LEDGER_FAULT, Errand
 from webhook.process import end_with_parent
 from webhook.wiring import Services, build_worker, prepare
 from webhook.wiring.clock import now
-from webhook.wiring.current import Site, rules_entry
+from webhook.wiring.current import Site
 from webhook.wiring.pulse import PULSE_SECONDS, Heart
 
 log = structlog.get_logger()
@@ -122,6 +122,7 @@ def _register(services: Services, heart: Heart) -> None:
     task = services.app.task
 
     def heard(answer: Callable[[], object], errand: Errand, about: str) -> None:
+        services.current.follow()
         with heart.at_work():
             _hear(services, answer, errand=errand, about=about)
 
@@ -189,6 +190,7 @@ def _upkeep_beat(services: Services) -> Callable[[], None]:
 def _repeat(services: Services, beat: Callable[[], None], every: float, over: threading.Event, *, action: str) -> None:
     while not over.wait(every):
         try:
+            services.current.follow()
             beat()
         except (Unavailable, StateConflict) as error:
             log.warning("it has to wait", action=action, error=str(error))
@@ -203,17 +205,8 @@ def _get_ready(services: Services, role: str) -> None:
             services.upkeep.ring_again(after=timedelta(0))
         except Unavailable as error:
             log.warning("upkeep has to wait", action="upkeep", error=str(error))
-    # Celery would restart the whole worker, and with it what runs.
-    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(services, role)).start())
-
-
-def _reload(services: Services, role: str) -> None:
-    if not services.current.reload() or role != "intake":
-        return
-    try:
-        services.ledger.append(rules_entry(services.current, is_reload=True))
-    except Unavailable as error:
-        log.warning("the reload is not on the record", action="reload", error=str(error))
+    # Celery would restart the whole worker, and with it what runs. What is to be followed lies in the storage path.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _close_after(services: Services, grace_seconds: float, over: threading.Event) -> None:

@@ -22,6 +22,7 @@ from webhook.edge.valkey import EmbeddedValkey
 from webhook.ports import Pulse
 from webhook.wiring.checks import NEEDED, Parts, make_checks
 from webhook.wiring.clock import now
+from webhook.wiring.kept import Reload
 
 LEASE = timedelta(seconds=60)
 
@@ -49,7 +50,14 @@ def parts(client: Any, config: Config, tmp_path: Path) -> Iterator[Parts]:
     watch = RedisWatch(client=client)
     for role in ("intake", "runs"):
         watch.pulse(pulse(role), lease=LEASE)
-    yield Parts(config=lambda: config, watch=watch, ledger=SqlLedger(engine=engine), storage=tmp_path, now=now)
+    yield Parts(
+        config=lambda: config,
+        reload=lambda: None,
+        watch=watch,
+        ledger=SqlLedger(engine=engine),
+        storage=tmp_path,
+        now=now,
+    )
     engine.dispose()
 
 
@@ -172,3 +180,12 @@ def test_a_clock_that_is_not_that_of_redis_is_seen(parts: Parts, seconds: int) -
     found = ask(replace(parts, now=ahead), "clock")
     assert not found.ok
     assert found.words.endswith("s from Redis")
+
+
+def test_files_that_cannot_be_used_are_told_and_keep_nobody_from_being_ready(parts: Parts) -> None:
+    broken = Reload(at=0.0, sound_at=0.0, problems=("rules.yml:1:1: it is empty",))
+    assert ask(replace(parts, reload=lambda: replace(broken, problems=())), "files").ok
+    found = ask(replace(parts, reload=lambda: broken), "files")
+    assert not found.ok
+    assert found.words.endswith("stays: rules.yml:1:1: it is empty")
+    assert "files" not in NEEDED

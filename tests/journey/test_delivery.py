@@ -65,7 +65,7 @@ def test_redis_away_is_a_503_and_alertmanagers_own_retry_is_served_when_it_is_ba
     answer = httpx.post(alertmend.receiver, json=notification(firing("web2")), timeout=20)
     assert answer.status_code == 503
     assert "Redis" in answer.json()["error"]
-    assert httpx.get(f"{alertmend.url}/readyz", timeout=20).status_code == 503
+    until(lambda: httpx.get(f"{alertmend.url}/readyz", timeout=20).status_code == 503, "it is not ready")
     assert httpx.get(f"{alertmend.url}/healthz").status_code == 200
     post_alerts(alertmanager, "web1")
 

@@ -29,6 +29,7 @@ from webhook.ports import Envelope
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator
 from webhook.web.health import Watched
+from webhook.web.reload import TakeOver
 from webhook.wiring.desk import Desk
 
 LIMIT_BYTES = 4096
@@ -134,6 +135,11 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
     engine.dispose()
 
 
+async def taken_over(actor: str) -> tuple[int, str]:
+    """What stands in the files is sound, whoever asks."""
+    return 3, f"by-{actor}"
+
+
 def application(
     ledger: SqlLedger,
     *,
@@ -141,6 +147,7 @@ def application(
     inbox: Inbox | None = None,
     follower: MemoryFollower | None = None,
     scene: Scene | None = None,
+    take_over: TakeOver | None = None,
 ) -> Starlette:
     """The application over what a test cares about; the rest is in memory."""
     inbox, scene = inbox or Inbox(), scene or Scene()
@@ -151,6 +158,7 @@ def application(
         follower=follower or MemoryFollower(),
         max_body_bytes=lambda: LIMIT_BYTES,
         desk=lambda: desk_of(scene, ledger),
+        take_over=take_over or taken_over,
         watched=Watched(
             checks=lambda: inbox.checks,
             gauges=lambda: Recorded(ledger),  # type: ignore[arg-type,return-value]

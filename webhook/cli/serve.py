@@ -21,6 +21,7 @@ import structlog
 
 from webhook import telemetry
 from webhook.cli.options import config_file, storage_path
+from webhook.cli.reloading import Reloading
 from webhook.core.duration import DurationError, parse_duration
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.errors import Unavailable
@@ -73,10 +74,9 @@ class Role:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
-    def reload(self) -> None:
-        """Let it read the configuration again; one that waits to be started need not wait any longer."""
+    def hurry(self) -> None:
+        """What it died of may be mended: it need not wait any longer to be started."""
         self.start_again_at = 0.0
-        self.signal(signal.SIGHUP)
 
     def wait(self, until: float) -> bool:
         """Whether it is gone before a time on the monotonic clock."""
@@ -113,8 +113,8 @@ class ValkeyRole:
     def signal(self, number: int) -> None:
         """Nothing: it has to outlive the others."""
 
-    def reload(self) -> None:
-        """Nothing: it has no configuration."""
+    def hurry(self) -> None:
+        """Nothing: it is looked after every second."""
 
     def wait(self, until: float) -> bool:
         """It is not waited for."""
@@ -126,7 +126,7 @@ class Supervisor:
     """Keeps the roles alive until it is told to end."""
 
     grace_seconds: float
-    config_file: Path
+    reloading: Reloading
     roles: Sequence[Role | ValkeyRole] = ()
     stopping: bool = False
     hangup: bool = False
@@ -142,22 +142,16 @@ class Supervisor:
         while not self.stopping:
             for role in self.roles:
                 role.look_after()
-            if self.hangup:
+            if self.hangup or self.reloading.has_changed():
                 self._reload()
             time.sleep(POLL_SECONDS)
         return self._end()
 
     def _reload(self) -> None:
-        self.hangup = False
-        # A child, so that the supervisor stays small; and no role is told of a configuration that cannot be used.
-        command = [sys.executable, "-m", "webhook.cli", "check", f"--config.file={self.config_file}"]
-        status = subprocess.run(command, check=False, start_new_session=True).returncode
-        if status:
-            log.error("the configuration is kept as it was", action="reload")
-            return
-        for role in self.roles:
-            role.reload()
-        log.info("reloaded", action="reload")
+        asked, self.hangup = self.hangup, False
+        if self.reloading.reload(only_changed=not asked):
+            for role in self.roles:
+                role.hurry()
 
     def _end(self) -> int:
         log.info("ending", action="stop", grace_seconds=self.grace_seconds)
@@ -185,6 +179,9 @@ class Supervisor:
 @click.option("--web.listen-address", "listen_address", default="127.0.0.1:9480", show_default=True)
 @click.option("--web.config.file", "web_config_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--web.insecure", "insecure", is_flag=True, help="Without any credentials, listen beyond loopback.")
+@click.option(
+    "--config.watch/--no-config.watch", "watch", default=True, show_default=True, help="Take over changed files."
+)
 @click.option("--role", type=click.Choice(("all", "web", "worker")), default="all", show_default=True)
 @click.option("--shutdown.grace", "grace", default="30s", show_default=True, help="How long runs may go on at the end.")
 @click.option("--log.format", "log_format", type=click.Choice(telemetry.FORMATS), default="logfmt", show_default=True)
@@ -195,6 +192,7 @@ def serve(
     listen_address: str,
     web_config_file: Path | None,
     insecure: bool,
+    watch: bool,
     role: str,
     grace: str,
     log_format: str,
@@ -202,7 +200,8 @@ def serve(
 ) -> None:
     """Take notifications, decide, run playbooks: all roles in one place, with an embedded Valkey and SQLite.
 
-    SIGHUP reloads the configuration. SIGTERM ends it, after runs under way had their grace.
+    SIGHUP reloads the configuration, and so does a change of its files. SIGTERM ends it, after runs under way had their
+    grace.
     """
     telemetry.configure(format=log_format, level=log_level, role="serve")
     try:
@@ -211,10 +210,11 @@ def serve(
         raise click.BadParameter(str(error), param_hint="--shutdown.grace") from None
     if role != "worker":
         _check_address(listen_address, is_protected=web_config_file is not None, insecure=insecure)
-    shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}"]
-    shared += [f"--log.format={log_format}", f"--log.level={log_level}"]
+    log_options = [f"--log.format={log_format}", f"--log.level={log_level}"]
+    shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}", *log_options]
     web_config = [f"--web.config.file={web_config_file}"] if web_config_file else []
-    supervisor = Supervisor(grace_seconds=grace_seconds, config_file=config_file)
+    reloading = Reloading(config_file=config_file, storage=storage_path, is_watching=watch, log_options=log_options)
+    supervisor = Supervisor(grace_seconds=grace_seconds, reloading=reloading)
     supervisor.listen()
     with _only_one(storage_path):
         if role != "worker":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +14,6 @@ import uvicorn
 from starlette.applications import Starlette
 
 from webhook import telemetry
-from webhook.edge.configfile import read_config
 from webhook.edge.webconfig import WebConfig, read_web_config
 from webhook.errors import ConfigError
 from webhook.process import end_with_parent
@@ -25,8 +23,9 @@ from webhook.web.health import Watched
 from webhook.web.local import LocalOnly
 from webhook.wiring import build_checks, build_follower, build_gauges, build_inbox, build_watch
 from webhook.wiring.connection import LateLedger, open_ledger
-from webhook.wiring.current import Site
+from webhook.wiring.current import Followed, Site
 from webhook.wiring.desk import LateDesk
+from webhook.wiring.reload import take_over_aside
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
@@ -51,30 +50,33 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
-    config = read_config(arguments.config_file)
-    web_config: WebConfig | None = read_web_config(arguments.web_config_file) if arguments.web_config_file else None
-    inbox, servers = build_inbox(config, arguments.storage_path), list[uvicorn.Server]()
-    limit = {"max_body_bytes": config.max_body_bytes}
-    desk = LateDesk(Site(config_file=arguments.config_file, storage=arguments.storage_path))
     storage: Path = arguments.storage_path
+    site = Site(config_file=arguments.config_file, storage=storage)
+    followed = Followed.of(site)
+    log_options = [f"--log.format={arguments.log_format}", f"--log.level={arguments.log_level}"]
+    config = followed.config
+    web_config: WebConfig | None = read_web_config(arguments.web_config_file) if arguments.web_config_file else None
+    inbox, servers = build_inbox(config, storage), list[uvicorn.Server]()
     ledger = cast("SqlLedger", LateLedger(partial(open_ledger, config, storage)))
     watch = build_watch(config, storage)
     app = make_app(
         authenticator=Authenticator(web_config),
         put=inbox.put,
         ledger=ledger,
-        follower=build_follower(config, arguments.storage_path),
-        max_body_bytes=lambda: limit["max_body_bytes"],
+        follower=build_follower(config, storage),
+        max_body_bytes=lambda: followed().max_body_bytes,
         is_ending=lambda: any(server.should_exit for server in servers),
-        desk=desk,
+        desk=LateDesk(site),
+        take_over=lambda actor: take_over_aside(site, actor=actor, log_options=log_options),
         watched=Watched(
-            checks=cache(partial(build_checks, lambda: config, watch, ledger, storage)),
-            gauges=cache(partial(build_gauges, lambda: config, watch, ledger, storage)),
+            checks=cache(partial(build_checks, followed, watch, ledger, storage)),
+            gauges=cache(partial(build_gauges, followed, watch, ledger, storage)),
             stalled_seconds=lambda: inbox.stalled_seconds,
         ),
     )
     is_open = web_config is not None or arguments.insecure
-    _reload_on_hangup(arguments.config_file, limit, desk)
+    # What is to be followed lies in the storage path.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     tls: dict[str, Any] = uvicorn_tls(web_config)
     host, _, port = arguments.listen_address.rpartition(":")
     server = uvicorn.Server(
@@ -95,17 +97,6 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
     )
     servers.append(server)
     return app, server
-
-
-def _reload_on_hangup(file: Path, limit: dict[str, int], desk: LateDesk) -> None:
-    def reload() -> None:
-        try:
-            limit["max_body_bytes"] = read_config(file).max_body_bytes
-            desk.reload()
-        except ConfigError as error:
-            log.error("the configuration is kept as it was", action="reload", problems=len(error.problems))
-
-    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload).start())
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

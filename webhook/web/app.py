@@ -25,6 +25,8 @@ from webhook.web.openapi import Described
 from webhook.web.pages.routes import page_routes
 from webhook.web.people import Pauses, Resume, Said, TakeOver
 from webhook.web.receiver import Put, Receiver
+from webhook.web.reload import Reloaded
+from webhook.web.reload import TakeOver as TakeConfigurationOver
 from webhook.web.rules import Alerts, Rules
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def make_app(
     max_body_bytes: Callable[[], int],
     desk: Callable[[], Desk],
     watched: Watched,
+    take_over: TakeConfigurationOver,
     is_ending: Callable[[], bool] = lambda: False,
 ) -> Starlette:
     """The application over its dependencies; what would go on for ever ends when `is_ending`."""
@@ -64,6 +67,7 @@ def make_app(
             Route(RECEIVER_PATH, receiver, methods=["POST"]),
             Route(f"{RECEIVER_PATH}/", receiver, methods=["POST"]),
             *_health(watched, authenticator),
+            Route("/-/reload", _endpoint(Reloaded(authenticator=authenticator, take_over=take_over)), methods=["POST"]),
             Route("/metrics", _endpoint(Metrics(authenticator=authenticator, refused=refused, gauges=watched.gauges))),
             Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/audit/checkpoints", _endpoint(Checkpointed(ledger=ledger, authenticator=authenticator))),

@@ -103,6 +103,13 @@ def operations() -> Iterator[Operation]:
     yield from _people()
     yield from _live()
     yield from _log()
+    yield Operation(
+        method="post",
+        path="/-/reload",
+        who=OPERATOR,
+        summary="Take over what stands in the files; 400 with every problem, and the old stays.",
+        schema="Reloaded",
+    )
     yield Operation(path="/metrics", summary="Metrics, as Prometheus reads them.", answers=TEXT)
     yield Operation(path="/openapi.json", summary="This document.", schema="Document")
 

@@ -55,6 +55,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         status={"enum": ["ok", "failing"]},
         checks=_list_of(_object(name=TEXT, ok={"type": "boolean"}, detail=TEXT, latency_seconds={"type": "number"})),
     ),
+    "Reloaded": _object(rules=NUMBER, revision=TEXT),
     "Document": ANYTHING,
     "Notification": {
         **_object(

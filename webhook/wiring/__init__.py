@@ -30,6 +30,7 @@ from webhook.wiring.aside import Aside
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.connection import connect, connect_async, message_maker, open_ledger, redis_url
 from webhook.wiring.current import Current, Site, rules_entry
+from webhook.wiring.kept import Reload, keep, read_reload, write_reload
 
 if TYPE_CHECKING:
     from webhook.checking import Checks
@@ -91,7 +92,7 @@ def build_worker(site: Site) -> Services:
     from webhook.edge.store import RedisStore
     from webhook.edge.store.watch import RedisWatch
 
-    current = Current.of(site.config_file)
+    current = Current.at(site)
     url = redis_url(current.config, site.storage)
     app = make_app(url)
     client = connect(url)
@@ -203,14 +204,16 @@ def build_gauges(config: Callable[[], Config], watch: Any, ledger: Any, storage:
     from webhook.wiring.gauges import Gauges
 
     store = RedisStore(client=watch.client, message=message_maker(redis_url(config(), storage)))
-    return Gauges(config=config, store=store, watch=watch, ledger=ledger)
+    return Gauges(config=config, reload=lambda: read_reload(storage), store=store, watch=watch, ledger=ledger)
 
 
 def build_checks(config: Callable[[], Config], watch: Any, ledger: Any, storage: Path) -> Checks:
     """What /health asks."""
     from webhook.wiring.checks import Parts, make_checks
 
-    return make_checks(Parts(config=config, watch=watch, ledger=ledger, storage=storage, now=now))
+    return make_checks(
+        Parts(config=config, reload=lambda: read_reload(storage), watch=watch, ledger=ledger, storage=storage, now=now)
+    )
 
 
 def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
@@ -222,6 +225,7 @@ def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
     """
     from webhook.edge.migration import migrate
     from webhook.edge.store.trust import doubts
+    from webhook.wiring.reload import files_of
 
     current = Current.of(site.config_file)
     if web_config_file is not None:
@@ -234,4 +238,7 @@ def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
     migrate(ledger.engine)
     # Before the first decision, so that whoever reads the log in order knows the rules.
     ledger.append(rules_entry(current, is_reload=False))
+    keep(site.storage, current.config, current.rulebook)
+    at = now().timestamp()
+    write_reload(site.storage, Reload(at=at, sound_at=at, files=files_of(current)))
     return current.config

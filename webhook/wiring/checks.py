@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from webhook.edge.configfile import Config
 from webhook.edge.revision import revision_of, write_rules
 from webhook.errors import Unavailable
 from webhook.ports import Pulse
+from webhook.wiring.kept import Reload
 
 #: Those without which no notification should come.
 NEEDED: Final = ("redis", "database", "configuration", "intake", "runs")
@@ -33,6 +34,8 @@ class Parts:
     """What is checked."""
 
     config: Callable[[], Config]
+    #: What came of the last look at the files.
+    reload: Callable[[], Reload | None]
     watch: Any
     ledger: Any
     storage: Path
@@ -55,10 +58,20 @@ class Parts:
         return f"an entry would be taken, as {len(pulses)} workers say"
 
     def configuration(self) -> str:
-        """There is one, and all decide by it."""
+        """There is one."""
         config = self.config()
         revision = revision_of(write_rules(config.rules, config.policy))
         return f"{len(config.rules)} rules, revision {revision}"
+
+    def files(self) -> str:
+        """What stands in the files is what is decided by."""
+        reload = self.reload()
+        if reload is None:
+            return "they were not looked at yet"
+        at = datetime.fromtimestamp(reload.at, UTC).isoformat(timespec="seconds")
+        if not reload.ok:
+            raise Unwell(f"they cannot be used, and the old configuration stays: {'; '.join(reload.problems)}")
+        return f"taken over at {at}"
 
     def worker(self, role: str) -> str:
         """One that takes work was seen lately."""
@@ -125,6 +138,7 @@ def make_checks(parts: Parts) -> Checks:
         "redis": Checker(ask=parts.redis),
         "database": Checker(ask=parts.database, timeout_seconds=12),
         "configuration": Checker(ask=parts.configuration),
+        "files": Checker(ask=parts.files),
         "intake": Checker(ask=lambda: parts.worker("intake")),
         "runs": Checker(ask=lambda: parts.worker("runs")),
         "inbox": Checker(ask=parts.inbox),

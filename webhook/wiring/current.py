@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from webhook.errors import ConfigError, Problem
 from webhook.ports import Alertmanagers, Batch
 from webhook.signing import read_signer
 from webhook.wiring.clock import new_id, now
+from webhook.wiring.kept import Stamp, read_reload, recall, recall_config, stamp
 
 log = structlog.get_logger()
 
@@ -34,11 +36,42 @@ class Site:
 
 
 @dataclass(slots=True)
+class Followed:
+    """The configuration of the moment, without what only those need who decide."""
+
+    site: Site
+    config: Config
+    _stamp: Stamp | None
+    _looked_at: float = 0.0
+
+    @classmethod
+    def of(cls, site: Site) -> Followed:
+        """What is kept; where nothing is, what stands in the files.
+
+        Raises:
+            ConfigError: with every problem.
+        """
+        found = stamp(site.storage)
+        return cls(site, recall_config(site.storage, site.config_file) or read_config(site.config_file), found)
+
+    def __call__(self) -> Config:
+        """The configuration; what was kept anew counts within a second."""
+        if time.monotonic() - self._looked_at > 1:
+            self._looked_at = time.monotonic()
+            if (found := stamp(self.site.storage)) != self._stamp:
+                self._stamp = found
+                self.config = recall_config(self.site.storage, self.site.config_file) or self.config
+        return self.config
+
+
+@dataclass(slots=True)
 class Current:
-    """The configuration of the moment; a reload that fails leaves it as it was."""
+    """The configuration of the moment, with all that it takes to decide."""
 
     config: Config
     rulebook: Rulebook
+    site: Site | None = None
+    _stamp: Stamp | None = None
 
     @classmethod
     def of(cls, file: Path) -> Current:
@@ -49,17 +82,29 @@ class Current:
         """
         return cls(*load(file))
 
-    def reload(self) -> bool:
-        """Whether the files were taken over; what is wrong with them is logged."""
-        try:
-            fresh = Current.of(self.config.file)
-        except ConfigError as error:
-            for problem in error.problems:
-                log.error("the configuration is kept as it was", action="reload", problem=str(problem))
-            return False
-        self.config, self.rulebook = fresh.config, fresh.rulebook
-        log.info("the configuration was reloaded", action="reload", rules=len(self.rulebook.rules))
-        return True
+    @classmethod
+    def at(cls, site: Site) -> Current:
+        """What is kept at a site, and whatever will be; where nothing is, what stands in the files.
+
+        Raises:
+            ConfigError: with every problem.
+        """
+        found = stamp(site.storage)
+        current = cls(*(recall(site.storage, site.config_file) or load(site.config_file)), site, found)
+        reload = read_reload(site.storage)
+        if reload is not None and not reload.ok:
+            words = "the files cannot be used: this starts with the last configuration that could"
+            log.warning(words, action="start", revision=current.rulebook.revision, problem=reload.problems[0])
+        return current
+
+    def follow(self) -> None:
+        """Take over what was kept since. To be called before each decision: it asks for no more than a file's time."""
+        if self.site is None or (found := stamp(self.site.storage)) == self._stamp:
+            return
+        self._stamp = found
+        if fresh := recall(self.site.storage, self.site.config_file):
+            self.config, self.rulebook = fresh
+            log.info("the configuration was reloaded", action="reload", revision=self.rulebook.revision)
 
     def alertmanagers(self) -> Alertmanagers | None:
         """Those that are configured; None: none is."""
@@ -127,7 +172,7 @@ def _inventory(file: Path) -> tuple[Inventory | None, Sequence[Problem]]:
         return None, error.problems
 
 
-def rules_entry(current: Current, *, is_reload: bool) -> Batch:
+def rules_entry(current: Current, *, is_reload: bool, actor: str = "alertmend") -> Batch:
     """The entry that says by which rules is decided from now on; a start with the same rules leaves no second one."""
     rulebook, at = current.rulebook, now()
     body = {
@@ -136,5 +181,5 @@ def rules_entry(current: Current, *, is_reload: bool) -> Batch:
         "revision": rulebook.revision,
         "rulebook": write_rules(rulebook.rules, rulebook.policy),
     }
-    event = AuditEvent(at=at, event=Event.RELOAD, body=body)
+    event = AuditEvent(at=at, event=Event.RELOAD, actor=actor, body=body)
     return Batch(id=f"reload:{new_id()}" if is_reload else f"rules:{rulebook.revision}", at=at, events=(event,))

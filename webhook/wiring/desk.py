@@ -49,12 +49,8 @@ class LateDesk:
         with self._lock:
             if self._desk is None:
                 self._desk = build_desk(self._site)
+            self._desk.current.follow()
             return self._desk
-
-    def reload(self) -> None:
-        """Take the configuration over, if there is a desk."""
-        if self._desk is not None:
-            self._desk.current.reload()
 
 
 def build_desk(site: Site) -> Desk:
@@ -65,7 +61,7 @@ def build_desk(site: Site) -> Desk:
     """
     from webhook.edge.store import RedisStore
 
-    current = Current.of(site.config_file)
+    current = Current.at(site)
     url = redis_url(current.config, site.storage)
     store = RedisStore(client=connect(url), message=message_maker(url))
     ledger = open_ledger(current.config, site.storage)

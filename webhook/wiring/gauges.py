@@ -20,6 +20,7 @@ from webhook.edge.configfile import Config
 from webhook.edge.revision import revision_of, write_rules
 from webhook.errors import Unavailable
 from webhook.ports import LEDGER_FAULT, Pulse, Standing
+from webhook.wiring.kept import Reload
 
 
 def _gauge(name: str, words: str, *labels: str) -> Metric:
@@ -29,6 +30,12 @@ def _gauge(name: str, words: str, *labels: str) -> Metric:
 BUILD = _gauge("alertmend_build_info", "1; the version of alertmend and of its Python.", "version", "python")
 REVISION = _gauge("alertmend_config_info", "1; the revision of the rules in use.", "revision")
 RULES = _gauge("alertmend_config_rules", "Rules, by the mode that the ceiling leaves them.", "mode")
+RELOADED = _gauge(
+    "alertmend_config_last_reload_successful", "1 while the files were sound when they were last looked at, else 0."
+)
+RELOADED_AT = _gauge(
+    "alertmend_config_last_reload_success_timestamp_seconds", "When the files were last found sound and taken over."
+)
 UP = _gauge(
     "alertmend_dependency_up", "1 when it answered just now; what it would have told is missing else.", "dependency"
 )
@@ -48,7 +55,23 @@ ERRORS = Metric(name="alertmend_ledger_errors_total", words="Times that the reco
 
 METRICS = (
     *COUNTED,
-    *(BUILD, REVISION, RULES, UP, OPEN, IN_PROGRESS, APPROVALS, BREAKERS, PAUSES, WAITING, AGE, UNSEALED, WORKERS),
+    *(
+        BUILD,
+        REVISION,
+        RULES,
+        RELOADED,
+        RELOADED_AT,
+        UP,
+        OPEN,
+        IN_PROGRESS,
+        APPROVALS,
+        BREAKERS,
+        PAUSES,
+        WAITING,
+        AGE,
+        UNSEALED,
+        WORKERS,
+    ),
     *(BUSY, HEAD_SEQ, HEAD_HASH, ERRORS),
 )
 ROLES = ("intake", "runs")
@@ -63,6 +86,8 @@ class Gauges:
     """What is shown of one site."""
 
     config: Callable[[], Config]
+    #: What came of the last look at the files.
+    reload: Callable[[], Reload | None]
     store: Any
     watch: Any
     ledger: Any
@@ -71,6 +96,7 @@ class Gauges:
         """Every series; those of a dependency that is away are left out, and it is said to be away."""
         config = self.config()
         found = dict(_of_config(config))
+        found |= dict(_of_reload(self.reload()))
         known = [rule.name for rule in config.rules]
         try:
             found |= dict(_of_redis(config, self.store.read(_keys(config)), now))
@@ -93,6 +119,12 @@ def _of_config(config: Config) -> Told:
     modes = [rule.mode.lower_of(config.policy.ceiling) for rule in config.rules]
     for mode in Mode:
         yield Series(RULES.name, (mode.value,)), modes.count(mode)
+
+
+def _of_reload(reload: Reload | None) -> Told:
+    if reload is not None:
+        yield Series(RELOADED.name), float(reload.ok)
+        yield Series(RELOADED_AT.name), reload.sound_at
 
 
 def _keys(config: Config) -> Keys:

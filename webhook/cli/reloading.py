@@ -1,0 +1,86 @@
+"""The supervisor has the configuration's files looked at, when it is asked to and when they change."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
+
+#: So often it is looked whether a file has changed; one that still changes is left alone until it rests so long.
+LOOK_SECONDS = 2.0
+
+Stamps = Mapping[str, tuple[int, int, int] | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Reloading:
+    """Reloads of one site; the reading itself is a child's, so that the supervisor stays small."""
+
+    config_file: Path
+    storage: Path
+    is_watching: bool
+    #: How the child logs.
+    log_options: Sequence[str]
+    #: The files as they were when they were last taken over or refused, and as they were when last looked at.
+    _known: Stamps | None = None
+    _seen: Stamps = field(default_factory=dict)
+    _looked_at: float = field(default_factory=time.monotonic)
+
+    def has_changed(self) -> bool:
+        """Whether a file is another than the one that was last read, and has rested since."""
+        if not self.is_watching or time.monotonic() - self._looked_at < LOOK_SECONDS:
+            return False
+        self._looked_at = time.monotonic()
+        before, self._seen = self._seen, self._stamps()
+        if self._known is None:
+            self._known = self._seen
+        return self._seen != self._known and self._seen == before
+
+    def reload(self, *, only_changed: bool) -> bool:
+        """Whether the files were taken over; what is wrong with them is logged, and the old configuration stays."""
+        before = self._stamps()
+        command = [sys.executable, "-m", "webhook.wiring.reload", str(self.config_file), str(self.storage)]
+        command += self.log_options
+        command += ["--only-changed"] if only_changed else []
+        child = subprocess.run(command, check=False, start_new_session=True, stdout=subprocess.PIPE)
+        try:
+            said = json.loads(child.stdout)
+        except ValueError:
+            said = {"unavailable": ["the reload", f"it ended with status {child.returncode}"]}
+        # Others may be watched now. What has changed in the meantime is read again.
+        self._known = {file: before.get(file, found) for file, found in self._stamps().items()}
+        if child.returncode == 0:
+            log.info("the files were read", action="reload", **said)
+            return True
+        for problem in said.get("problems", ()):
+            words = "{file}:{line}:{column}: {words}".format(**problem)
+            log.error("the configuration is kept as it was", action="reload", problem=words)
+        if "unavailable" in said:
+            log.error("the configuration is kept as it was", action="reload", error=": ".join(said["unavailable"]))
+            # It is tried again.
+            self._known = {}
+        return False
+
+    def _stamps(self) -> Stamps:
+        try:
+            files = json.loads((self.storage / "configuration.reload").read_text())["files"]
+        except (OSError, ValueError, KeyError):
+            files = [str(self.config_file)]
+        return {file: _stamp(file) for file in files}
+
+
+def _stamp(file: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,120 @@
+"""Looks at the files and takes them over, if they are sound: `python -m webhook.wiring.reload`.
+
+A process of its own, so that the others stay small. What came of it is one line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from webhook import telemetry
+from webhook.errors import ConfigError, Problem, Unavailable
+from webhook.wiring.clock import now
+from webhook.wiring.connection import open_ledger
+from webhook.wiring.current import Current, Site, rules_entry
+from webhook.wiring.kept import Reload, keep, read_reload, recall, write_reload
+
+#: So many files are watched at the most.
+_MOST_FILES = 2000
+
+
+def take_over(site: Site, *, actor: str = "alertmend", only_changed: bool = False) -> Current:
+    """What stands in the files, on record and decided by from now on; with `only_changed`, if it says anything new.
+
+    Raises:
+        ConfigError: with every problem; what was decided by before stays.
+        Unavailable: the record does not take it, and what was decided by before stays.
+    """
+    at, before = now().timestamp(), read_reload(site.storage)
+    try:
+        fresh = Current.of(site.config_file)
+    except ConfigError as error:
+        files = [*(before.files if before else ()), str(site.config_file), *(str(p.file) for p in error.problems)]
+        problems = tuple(str(problem) for problem in error.problems)
+        sound_at = before.sound_at if before else 0.0
+        write_reload(
+            site.storage,
+            Reload(at=at, sound_at=sound_at, problems=problems, files=tuple(dict.fromkeys(files))[:_MOST_FILES]),
+        )
+        raise
+    if not only_changed or recall(site.storage, site.config_file) != (fresh.config, fresh.rulebook):
+        # First, so that whoever reads the log in order knows the rules.
+        open_ledger(fresh.config, site.storage).append(rules_entry(fresh, is_reload=True, actor=actor))
+        keep(site.storage, fresh.config, fresh.rulebook)
+    write_reload(site.storage, Reload(at=at, sound_at=at, files=files_of(fresh)))
+    return fresh
+
+
+async def take_over_aside(site: Site, *, actor: str, log_options: Sequence[str]) -> tuple[int, str]:
+    """As `take_over`, in a process of its own: how many rules there are now, and their revision.
+
+    Raises:
+        ConfigError: with every problem.
+        Unavailable: the record does not take it, or nothing came of it.
+    """
+    command = [sys.executable, "-m", "webhook.wiring.reload", str(site.config_file), str(site.storage)]
+    child = await asyncio.create_subprocess_exec(
+        *command, f"--actor={actor}", *log_options, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await child.communicate()
+    try:
+        found = json.loads(said)
+    except ValueError:
+        raise Unavailable("the reload", f"it ended with status {child.returncode}") from None
+    if "problems" in found:
+        raise ConfigError([Problem(**{**problem, "file": Path(problem["file"])}) for problem in found["problems"]])
+    if "unavailable" in found:
+        dependency, words = found["unavailable"]
+        raise Unavailable(dependency, words)
+    return found["rules"], found["revision"]
+
+
+def files_of(current: Current) -> tuple[str, ...]:
+    """What was read, and the folders in which new rule files and group variables would be found."""
+    config = current.config
+    rule_files = {place.file.absolute() for place in config.places.values()}
+    found = [config.file, *rule_files, *(file.parent for file in rule_files), *_inventory_files(config.inventory)]
+    return tuple(dict.fromkeys(str(path) for path in found))[:_MOST_FILES]
+
+
+def _inventory_files(inventory: Path) -> Iterator[Path]:
+    yield inventory
+    folder = inventory if inventory.is_dir() else inventory.parent
+    for place in (inventory, folder / "group_vars", folder / "host_vars"):
+        if place.is_dir():
+            yield place
+            yield from sorted(place.rglob("*"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0: they were taken over. 2: they cannot be used. 3: the record does not take that."""
+    parser = argparse.ArgumentParser(prog="python -m webhook.wiring.reload", description=__doc__)
+    parser.add_argument("config_file", type=Path)
+    parser.add_argument("storage", type=Path)
+    parser.add_argument("--actor", default="alertmend")
+    parser.add_argument("--only-changed", action="store_true")
+    parser.add_argument("--log.format", dest="log_format", default="logfmt")
+    parser.add_argument("--log.level", dest="log_level", default="info")
+    arguments = parser.parse_args(argv)
+    telemetry.configure(format=arguments.log_format, level=arguments.log_level, role="reload")
+    site = Site(config_file=arguments.config_file, storage=arguments.storage)
+    try:
+        fresh = take_over(site, actor=arguments.actor, only_changed=arguments.only_changed)
+    except ConfigError as error:
+        print(json.dumps({"problems": [{**asdict(p), "file": str(p.file)} for p in error.problems]}))
+        return 2
+    except Unavailable as error:
+        print(json.dumps({"unavailable": [error.dependency, error.words]}))
+        return 3
+    print(json.dumps({"rules": len(fresh.rulebook.rules), "revision": fresh.rulebook.revision}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
