@@ -56,8 +56,8 @@ def test_a_broken_file_is_refused_with_its_problems_and_what_dies_comes_back_by_
     answer = reload(alertmend)
     assert answer.status_code == 400
     assert [problem.partition(": ")[0] for problem in answer.json()["problems"]] == [
-        f"{alertmend.folder}/rules/rules.yml:4:5",
         f"{alertmend.folder}/rules/rules.yml:2:5",
+        f"{alertmend.folder}/rules/rules.yml:4:5",
     ]
     assert one(alertmend.url, "config_last_reload_successful") == 0
     failing = httpx.get(f"{alertmend.url}/health", timeout=30).json()["checks"]
