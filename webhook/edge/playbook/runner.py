@@ -14,9 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from ipaddress import IPv6Address
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any, Final
@@ -83,7 +84,7 @@ class AnsibleRunner:
         Raises:
             ValueError: the target is not the plain name of one host.
         """
-        if not job.target or _PATTERN.search(job.target):
+        if not _is_name(job.target):
             raise ValueError(f"{job.target!r} is not the name of one host")
         try:
             with private_folder(self._work_dir) as folder:
@@ -141,6 +142,16 @@ class AnsibleRunner:
             "container": container_of(job, {MARK: job.run, **settings}),
             "environment": {**self._environment, **settings, **own},
         }
+
+
+def _is_name(target: str) -> bool:
+    """Whether Ansible reads it as the name of one host, wherever it stands."""
+    if ":" in target:
+        # It joins patterns, unless it stands in an address.
+        with suppress(ValueError):
+            return bool(IPv6Address(target))
+        return False
+    return bool(target) and not _PATTERN.search(target)
 
 
 def _is_warm(job: PlaybookJob) -> bool:
