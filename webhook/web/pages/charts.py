@@ -11,7 +11,7 @@ from markupsafe import Markup
 from webhook.core.incident import ProbeAnswer
 from webhook.web.pages.render import span, tone, words
 
-WIDTH, WIDE, ROW, GAP, NAME_WIDTH, VALUE_WIDTH = 400, 600, 16, 8, 130, 60
+WIDTH, WIDE, ROW, GAP, NAME_WIDTH, VALUE_WIDTH = 400, 600, 16, 8, 120, 110
 _SHOWN = 10
 _NAME_CHARACTERS = 22
 
@@ -67,9 +67,10 @@ def bars(title: str, rows: Mapping[str, Sequence[Part]], *, note: str = "") -> C
             drawn += _rectangle(x, y, width, ROW, part.tone, part.said)
             x += width
         total = ", ".join(part.said for part in parts if part.value)
-        drawn += Markup('<text x="{x:.1f}" y="{y}">{text}</text>').format(x=x + 5, y=y + 12, text=_cut(total, 14))
+        drawn += Markup('<text x="{x:.1f}" y="{y}">{text}</text>').format(x=x + 5, y=y + 12, text=_cut(total, 18))
     said = "; ".join(f"{name}: {', '.join(part.said for part in parts if part.value)}" for name, parts in shown)
-    return Chart(title=title, svg=_drawing(max(len(shown), 1) * (ROW + GAP), said or "nothing", drawn), note=note)
+    svg = _drawing(len(shown) * (ROW + GAP), said, drawn) if shown else Markup("")
+    return Chart(title=title, svg=svg, note=note)
 
 
 def probe_chart(answers: Sequence[ProbeAnswer], *, acted_at: datetime | None) -> Markup:

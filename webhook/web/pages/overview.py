@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Overview:
         is_open = Query(terms=(term("state", "open"),))
         found = self.ledger.page(listing("incidents"), is_open, limit=MOST_OPEN).rows
         return {
-            "open_incidents": [_stands(SHOWN["incidents"](row)) for row in found],
+            "open_incidents": [_stands(row) for row in found],
             "active_runs": [run for state in _UNDER_WAY for run in self.ledger.runs_in(state)],
             "charts": [self._incidents(), self._recovery(), self._outcomes(), self._held()],
         }
@@ -103,13 +104,19 @@ _OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _CREDITS = {"itself": "cleared by itself", "remediation": "by remediation", "unknown": "runs did not help"}
 
 
-def _stands(incident: Mapping[str, Any]) -> Mapping[str, Any]:
+def _stands(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """An open incident, with where it stands and why."""
-    decision, hold, request = incident["decision"] or {}, incident["hold"], incident["request"]
-    stands = "awaiting_approval" if request else "hold" if hold else decision.get("decision", "open")
+    incident, whole = SHOWN["incidents"](row), json.loads(row["body"] or "{}")
+    decision, last = incident["decision"] or {}, whole.get("last_run") or {}
     if incident["handed_over"]:
         return {**incident, "stands": "with people", "why": incident["handed_over"]}
-    return {**incident, "stands": stands, "why": decision.get("reason", "")}
+    if incident["request"]:
+        return {**incident, "stands": "awaiting_approval", "why": decision.get("reason", "")}
+    if whole.get("run_state"):
+        return {**incident, "stands": whole["run_state"], "why": "its run is under way"}
+    if last and not incident["hold"]:
+        return {**incident, "stands": last["outcome"], "why": "its last run has ended; its alerts have yet to resolve"}
+    return {**incident, "stands": decision.get("decision", "open"), "why": decision.get("reason", "")}
 
 
 def _mean(values: Sequence[float]) -> float:
