@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; \
 	done)
 
-.PHONY: help install run demo test check lock bench clean
+.PHONY: help install run demo test check docs lock bench clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -36,6 +36,9 @@ check: $(VENV)/installed-dev ## Formatter, linter, types, import contracts, YAML
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@$(BIN)/yamllint --strict .
 	@ANSIBLE_LIBRARY=playbooks/library PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q
+
+docs: $(VENV)/installed-dev ## The documentation as pages, in build/docs
+	@$(BIN)/sphinx-build -q -W -b html docs build/docs
 
 lock: $(VENV)/python ## Compile both locks anew
 	@$(PIP) uv

@@ -199,6 +199,18 @@ def _use_rule_tests(site: Path, text: str) -> None:
     assert answer.exit_code == 0, answer.output
 
 
+def _use_rule_tests_of_page(site: Path, text: str) -> None:
+    """With the rule and the inventory that are shown on the same page."""
+    [name] = re.findall(r"^# (tests/.*)", text)
+    [page] = {block.file for block in blocks("yaml") if block.text == text}
+    for shown in (block.text for block in blocks("yaml") if block.file == page):
+        first = shown.partition("\n")[0].removeprefix("# ")
+        (site / first).parent.mkdir(exist_ok=True)
+        (site / first).write_text(shown.replace("mode: observe", "mode: auto"))
+    answer = CliRunner().invoke(cli, ["test", str(site / name)])
+    assert answer.exit_code == 0, answer.output
+
+
 def _use_credentials(site: Path, text: str) -> None:
     (site / "http.yml").write_text(text)
     server = ["--server.url=http://127.0.0.1:1", f"--http.config.file={site / 'http.yml'}"]
@@ -221,6 +233,7 @@ USES = {
     r"# prometheus\.rules\.yml": _use_prometheus_rules,
     r"# http\.yml": _use_credentials,
     r"# rule_tests\.yml": _use_rule_tests,
+    r"# tests/[\w.-]+\.yml": _use_rule_tests_of_page,
 }
 
 

@@ -2,116 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from tests.docs.pages import REPOSITORY, blocks
+from tests.journey.harness import until
+from tests.journey.stranger import Stranger, stranger
 
-import pytest
-
-from tests.docs.pages import REPOSITORY, Block, blocks, commands
-from tests.journey.harness import Processes, answers, free_port, until
+__all__ = ["stranger"]
 
 PAGE = REPOSITORY / "docs/quick_start.md"
-PORTS = ("9480", "9481", "9093")
-#: `make run` is a test of its own; a server for other machines would be one for other machines.
-NOT_TYPED = ("source", "alertmend serve")
-#: These end with 1, as the page says: a rule that observes would not act.
+#: A rule that observes would not act.
 REFUSED = ("alertmend explain alertname=ToyDown host=toy --config.file=site", "alertmend explain alertname=TargetDown")
 
 
-@dataclass
-class Stranger:
-    """Someone in a fresh checkout, with a home of their own."""
-
-    processes: Processes
-    ports: dict[str, int]
-
-    @property
-    def folder(self) -> Path:
-        return self.processes.folder
-
-    def moved(self, text: str) -> str:
-        """To other ports and folders: those of the page may be in use here."""
-        for written, port in self.ports.items():
-            text = text.replace(written, str(port))
-        return text.replace("/tmp/alertmanager", str(self.folder / "alertmanager"))
-
-    def follow(self, block: Block) -> None:
-        """Do what a block of the page says."""
-        if block.language == "yaml":
-            self.save(block.text)
-            return
-        for command, shown in commands(block).items():
-            self.type(command, shown.strip())
-
-    def save(self, text: str) -> None:
-        name = text.partition("\n")[0].removeprefix("# ")
-        folder = self.folder if name in ("alertmanager.yml", "web.yml") else self.folder / "site"
-        (folder / name).write_text(self.moved(text))
-
-    def type(self, command: str, shown: str) -> None:
-        if command == "make run":
-            listen = f"--web.listen-address=127.0.0.1:{self.ports['9480']}"
-            self.leave_running(
-                "alertmend", f"alertmend serve --config.file=example/alertmend.yml {listen}", "9480/readyz"
-            )
-        elif command.startswith("prometheus-alertmanager"):
-            self.leave_running("alertmanager", command, "9093/-/ready")
-        elif shown:
-            until(lambda: self.run(command).stdout.strip() == shown, f"{command!r} says {shown!r}")
-        elif not command.startswith(NOT_TYPED):
-            assert self.run(command).returncode == int(command.startswith(REFUSED)), command
-
-    def leave_running(self, name: str, command: str, question: str) -> None:
-        self.processes.start(name, ["bash", "-c", f"exec {self.moved(command)}"])
-        until(lambda: answers(f"http://127.0.0.1:{self.moved(question)}"), f"{name} is ready")
-
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        words = ["bash", "-c", self.moved(command)]
-        return subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=False)
-
-    def outcomes(self) -> list[str]:
-        """Of the runs so far."""
-        lines = self.run("alertmend runs list --output=csv").stdout.splitlines()
-        return [line.split(",")[5] for line in lines[1:]]
-
-
-@pytest.fixture
-def stranger(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stranger]:
-    found = Stranger(processes=processes, ports={port: free_port() for port in PORTS})
-    for name in ("example", "playbooks"):
-        shutil.copytree(REPOSITORY / name, found.folder / name, ignore=shutil.ignore_patterns("data"))
-    for file in (found.folder / "example/inventory.yml", found.folder / "example/rules/toy.yml"):
-        file.write_text(found.moved(file.read_text()).replace("cooldown: 30s", "cooldown: 5s"))
-    _write_program(found.folder / "bin/alertmend", port=found.ports["9480"])
-    monkeypatch.setenv("HOME", str(found.folder))
-    monkeypatch.setenv("PATH", f"{found.folder / 'bin'}:{os.environ['PATH']}")
-    yield found
-    with suppress(FileNotFoundError, ProcessLookupError):
-        os.kill(int((found.folder / ".cache/alertmend-toy/toy.pid").read_text()), signal.SIGKILL)
-
-
-def _write_program(program: Path, *, port: int) -> None:
-    """`alertmend`, which asks the server on its other port."""
-    program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\ncase "$1" in runs|incidents|audit) set -- "$@" --server.url=http://127.0.0.1:{port} ;; esac\n'
-        f'exec {sys.executable} -m webhook.cli "$@"\n'
-    )
-    program.chmod(0o755)
-
-
 def test_a_stranger_gets_through_the_quick_start(stranger: Stranger) -> None:
-    page = [block for block in (*blocks("console"), *blocks("yaml")) if block.file == PAGE]
-    for block in sorted(page, key=lambda block: block.line):
-        stranger.follow(block)
+    stranger.refused = REFUSED
+    for block in stranger.read(PAGE):
         if "firing.json" in block.text:
             until(lambda: stranger.outcomes() == ["fixed"], "the toy is mended")
         if "amtool alert add" in block.text:
             until(lambda: stranger.outcomes() == ["fixed", "fixed"], "the toy is mended again")
+
+
+def test_the_chinese_page_says_to_do_the_same() -> None:
+    def shown(page: str) -> list[tuple[str, str]]:
+        return [(kind, one.text) for kind in ("console", "yaml") for one in blocks(kind) if one.file.name == page]
+
+    assert shown("quick_start_zh.md") == shown("quick_start.md") != []
