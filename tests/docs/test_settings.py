@@ -15,7 +15,7 @@ from webhook.probing import kind_names
 READERS = [
     *sorted((REPOSITORY / "webhook/edge/configfile").rglob("*.py")),
     *sorted((REPOSITORY / "webhook/edge/probe").rglob("*.py")),
-    REPOSITORY / "webhook/edge/webconfig.py",
+    *sorted((REPOSITORY / "webhook/edge/webconfig").rglob("*.py")),
     REPOSITORY / "webhook/httpconfig.py",
 ]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from webhook.core.access import Provider, SessionTerms
 from webhook.edge.webconfig import ClientAuth, Role, TlsVersion, read_web_config
 from webhook.errors import ConfigError
 
@@ -147,6 +149,91 @@ def test_what_of_tls_is_not_kept_is_never_left_unsaid(
     tls = f"{{cert_file: {certificates}/a.pem, key_file: {certificates}/a.key, {key}}}"
     found = problems(tmp_path, f"receiver_tokens_files: [token]\ntls_server_config: {tls}")
     assert len(found) == 1
+    assert expected in found[0]
+
+
+OIDC = {
+    "issuer": "https://id.example/ops",
+    "client_id": "alertmend",
+    "redirect_url": "https://alertmend.example/login/oidc/callback",
+    "roles": "{viewer: [staff], operator: [sre]}",
+}
+PROXY = {"trusted": "[127.0.0.1]", "user_header": "X-Forwarded-User", "roles": "{operator: [ada]}"}
+
+
+def section(name: str, **keys: str | None) -> str:
+    given = {key: value for key, value in keys.items() if value is not None}
+    return f"{name}:\n" + "".join(f"  {key}: {value}\n" for key, value in given.items())
+
+
+def test_the_ways_in_besides_are_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2\n")
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    config = read_web_config(
+        written(
+            tmp_path,
+            section("oidc", **OIDC, client_secret_file="secret", roles_claim="realm_access.roles", scopes="[openid]")
+            + section("proxy", **PROXY | {"trusted": "[10.0.0.0/8, '::1']"}, groups_header="X-Forwarded-Groups")
+            + section("session", lifetime="30m", key_file="key"),
+        )
+    )
+    assert config.oidc == Provider(
+        issuer=OIDC["issuer"],
+        client_id="alertmend",
+        client_secret_file=str(tmp_path / "secret"),
+        redirect_url=OIDC["redirect_url"],
+        scopes=("openid",),
+        roles_claim="realm_access.roles",
+        roles={Role.VIEWER: frozenset({"staff"}), Role.OPERATOR: frozenset({"sre"})},
+    )
+    assert config.proxy is not None
+    assert config.proxy.is_trusted("10.1.2.3") and config.proxy.is_trusted("::1")
+    assert config.proxy.is_trusted("::ffff:10.1.2.3")
+    assert not any(config.proxy.is_trusted(address) for address in ("11.0.0.1", "127.0.0.1", "::2", "web1", ""))
+    assert (config.proxy.user_header, config.proxy.groups_header) == ("X-Forwarded-User", "X-Forwarded-Groups")
+    assert config.session == SessionTerms(lifetime=timedelta(minutes=30), key_file=str(tmp_path / "key"))
+
+
+def test_a_proxy_that_names_nobody_only_says_what_is_encrypted(tmp_path: Path) -> None:
+    config = read_web_config(written(tmp_path, "receiver_tokens_files: [token]\nproxy: {trusted: [127.0.0.1]}"))
+    assert config.proxy is not None
+    assert config.proxy.user_header is None
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (section("oidc", **OIDC | {"issuer": None}), "web.yml:2:3: oidc: the key 'issuer' is missing"),
+        (section("oidc", **OIDC | {"roles": None}), "oidc: the key 'roles' is missing"),
+        (section("oidc", **OIDC | {"roles": "{viewer: []}"}), "roles: it lets nobody in"),
+        (section("oidc", **OIDC | {"roles": "{admin: [a]}"}), "roles: unknown key 'admin'"),
+        (section("oidc", **OIDC | {"issuer": "id.example"}), "web.yml:2:11: issuer: "),
+        (section("oidc", **OIDC | {"issuer": "http://id.example"}), "is believed without TLS on loopback only"),
+        (section("oidc", **OIDC | {"issuer": "https://id.example?a=b"}), "the URL is fixed and has no query"),
+        (section("oidc", **OIDC | {"redirect_url": "https://a.example/"}), "and ends with /login/oidc/callback"),
+        (section("oidc", **OIDC, scopes="[email]"), "scopes: 'openid' is missing"),
+        (section("oidc", **OIDC, client_secret_file="empty"), "must hold the client's secret, in one line"),
+        (section("oidc", **OIDC, client_secret="x"), "unknown key 'client_secret'"),
+        (
+            section("oidc", **OIDC | {"issuer": "http://127.0.0.1:8080"}, tls_config="{min_version: TLS13}"),
+            "there is no TLS in an issuer that starts with http://",
+        ),
+        (section("proxy", **PROXY | {"trusted": "[]"}), "name at least one address"),
+        (section("proxy", **PROXY | {"trusted": "[proxy.example]"}), "an address like 127.0.0.1 or 10.0.0.0/8"),
+        (section("proxy", **PROXY | {"trusted": "[10.0.0.1/8]"}), "has host bits set"),
+        (section("proxy", **PROXY | {"trusted": "[0.0.0.0/0]"}), "this is everyone"),
+        (section("proxy", **PROXY | {"roles": None}), "user_header needs the key 'roles'"),
+        (section("proxy", **PROXY | {"user_header": "'a b'"}), "the name of a header"),
+        ("receiver_tokens_files: [token]\nproxy: {trusted: ['::1'], groups_header: a}", "does nothing without"),
+        ("receiver_tokens_files: [token]\nsession: {lifetime: 1s}", "1s is too short; at least 60s is needed"),
+        ("receiver_tokens_files: [token]\nsession: {lifetime: 60d}", "lifetime: at most 30d"),
+        ("receiver_tokens_files: [token]\nsession: {key_file: token}", "at least 32 bytes are needed"),
+    ],
+)
+def test_a_mistake_in_them_is_one_problem(tmp_path: Path, content: str, expected: str) -> None:
+    (tmp_path / "empty").write_text("\n")
+    found = problems(tmp_path, content)
+    assert len(found) == 1, found
     assert expected in found[0]
 
 

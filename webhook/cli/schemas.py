@@ -91,6 +91,7 @@ _HTTP_CONFIG: Final = _keys(
     tls_config=_TLS,
     follow_redirects=FLAG,
 )
+_ROLES: Final = _keys(viewer=_list_of(STRING), operator=_list_of(STRING))
 _ADDRESS: Final = _exactly_one(_keys(url=URL, url_file=PATH), "url", "url_file")
 _INTERVAL: Final = _keys(
     times=_list_of(_keys(["start_time", "end_time"], start_time=STRING, end_time=STRING)),
@@ -275,6 +276,20 @@ def _web() -> Schema:
             min_version=TLS_VERSION,
         ),
         basic_auth_users=_mapping_of(_text("a bcrypt hash", r"^\$2[aby]\$")),
-        roles=_keys(viewer=_list_of(STRING), operator=_list_of(STRING)),
+        roles=_ROLES,
         receiver_tokens_files=_list_of(PATH),
+        oidc=_keys(
+            ["issuer", "client_id", "redirect_url", "roles"],
+            issuer=URL,
+            client_id=STRING,
+            client_secret_file=PATH,
+            redirect_url=URL,
+            scopes=_list_of(STRING),
+            username_claim=STRING,
+            roles_claim=STRING,
+            roles=_ROLES,
+            tls_config=_TLS,
+        ),
+        proxy=_keys(["trusted"], trusted=_list_of(STRING), user_header=STRING, groups_header=STRING, roles=_ROLES),
+        session=_keys(lifetime=DURATION, key_file=PATH),
     )

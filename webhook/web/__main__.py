@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from webhook import telemetry
 from webhook.edge.webconfig import WebConfig, read_web_config
@@ -19,8 +20,10 @@ from webhook.errors import ConfigError
 from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
+from webhook.web.forwarded import Forwarded
 from webhook.web.health import Watched
 from webhook.web.local import LocalOnly
+from webhook.web.session import own_key
 from webhook.wiring import build_checks, build_follower, build_gauges, build_inbox, build_watch
 from webhook.wiring.connection import LateLedger, open_ledger
 from webhook.wiring.current import Followed, Site
@@ -60,7 +63,7 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
     ledger = cast("SqlLedger", LateLedger(partial(open_ledger, config, storage)))
     watch = build_watch(config, storage)
     app = make_app(
-        authenticator=Authenticator(web_config),
+        authenticator=Authenticator(web_config, key=_session_key(web_config, arguments.storage_path)),
         put=inbox.put,
         ledger=ledger,
         follower=build_follower(config, storage),
@@ -81,7 +84,7 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
     host, _, port = arguments.listen_address.rpartition(":")
     server = uvicorn.Server(
         uvicorn.Config(
-            app if is_open else LocalOnly(app),
+            _behind(web_config, app) if is_open else LocalOnly(app),
             host=host.strip("[]"),
             port=int(port),
             loop="uvloop",
@@ -91,12 +94,25 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
             access_log=False,
             log_config=None,
             server_header=False,
+            # Whom a proxy speaks for is told by its address, which must stay what it is.
+            proxy_headers=False,
             timeout_graceful_shutdown=10,
             **tls,
         )
     )
     servers.append(server)
     return app, server
+
+
+def _behind(web_config: WebConfig | None, app: ASGIApp) -> ASGIApp:
+    return Forwarded(app, web_config.proxy) if web_config and web_config.proxy else app
+
+
+def _session_key(web_config: WebConfig | None, storage: Path) -> bytes | None:
+    if web_config is None:
+        return None
+    file = web_config.session.key_file
+    return Path(file).read_bytes() if file else own_key(storage)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

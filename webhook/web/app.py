@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,6 +19,7 @@ from webhook.web.api import Checkpointed, Counted, Listed, One, Verified
 from webhook.web.auth import Authenticator
 from webhook.web.explain import Explained
 from webhook.web.export import Exported, Streamed
+from webhook.web.harmless import Harmless
 from webhook.web.health import Alive, Health, Ready, Started, Watched
 from webhook.web.live import Events, Output, RunAccount, Shown
 from webhook.web.metrics import Metrics, Refused
@@ -79,6 +81,7 @@ def make_app(
             *(route for kind, one in ones.items() for route in _listing(kind, one, ledger, authenticator)),
             *page_routes(authenticator=authenticator, ledger=ledger, account=account, desk=desk, is_ending=is_ending),
         ],
+        middleware=[Middleware(Harmless)],
         exception_handlers={WebhookError: error_answer, 404: _no_route, 405: _no_method},
     )
     app.router.redirect_slashes = False

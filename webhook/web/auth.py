@@ -11,61 +11,54 @@ import hashlib
 import hmac
 import secrets
 import ssl
-from asyncio import get_running_loop
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
-from webhook.edge.webconfig import ClientAuth, Role, TlsConfig, TlsVersion, WebConfig
-from webhook.errors import AccessDenied, NotAuthenticated, Unavailable
+from webhook.core.access import INCLUDES, Identity, Person, Provider, Role, granted
+from webhook.edge.webconfig import ClientAuth, TlsConfig, TlsVersion, WebConfig
+from webhook.errors import AccessDenied, NotAuthenticated
+from webhook.web.forwarded import vouched_for
+from webhook.web.password import Passwords
+from webhook.web.session import Session, Sessions
+from webhook.wiring import clock
 
 __all__ = ["CHALLENGE", "Authenticator", "Identity", "Role", "uvicorn_tls"]
 
 #: The answer's `WWW-Authenticate` when credentials are missing: with it, a browser asks for them.
 CHALLENGE: Final = 'Basic realm="alertmend", charset="UTF-8"'
 
-#: What each role may do besides: who may act may look, and could do by hand what a notification does.
-_INCLUDES: Final = {
-    Role.OPERATOR: frozenset(Role),
-    Role.VIEWER: frozenset({Role.VIEWER}),
-    Role.RECEIVER: frozenset({Role.RECEIVER}),
-}
 _DEEDS: Final = {
     Role.RECEIVER: "deliver notifications",
     Role.VIEWER: "look at this",
     Role.OPERATOR: "change anything",
 }
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+#: Where what is asked is JSON, and no form of ours.
+_API: Final = ("/api/", "/-/")
 _HOW: Final = (
     "an Alertmanager sends them when its receiver's http_config sets authorization.credentials_file, with a token from"
     " receiver_tokens_files, or basic_auth, with a user from basic_auth_users who is an operator"
 )
-#: bcrypt reads no further, and what makes the hashes (htpasswd, Go) cuts without a word.
-_PASSWORD_LIMIT_BYTES: Final = 72
-#: Passwords that wait for their check at once; each takes 50 ms and more of a core.
-_WAITING_LIMIT: Final = 64
-_REMEMBERED_LIMIT: Final = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who is asking."""
-
-    #: A user's name, or `token:` and the name of its file.
-    name: str
-    roles: frozenset[Role]
 
 
 class Authenticator:
     """Knows who is asking. One for each process and configuration."""
 
-    def __init__(self, web_config: WebConfig | None) -> None:
+    def __init__(
+        self, web_config: WebConfig | None, *, key: bytes | None = None, now: Callable[[], datetime] = clock.now
+    ) -> None:
+        """Without a key, sessions are over when the process ends."""
         self._config = web_config
+        lifetime = (web_config or WebConfig()).session.lifetime
+        self.sessions = Sessions(key=key or secrets.token_bytes(), lifetime=lifetime, now=now)
         self._tokens = [_TokenFile(path=path) for path in (web_config.receiver_tokens_files if web_config else ())]
-        self._passwords = _Passwords(users=web_config.users if web_config else {})
+        self._passwords = Passwords(users=web_config.users if web_config else {})
 
     async def allow(self, request: HTTPConnection, role: Role) -> Identity:
         """Who is asking, if they have the role.
@@ -90,18 +83,76 @@ class Authenticator:
             Unavailable: too many passwords are waiting for their check.
         """
         if self._config is None:
-            return Identity(name="anonymous", roles=_INCLUDES[Role.OPERATOR])
+            return Identity(name="anonymous", roles=INCLUDES[Role.OPERATOR])
         if _needs_no_credentials(self._config):
-            return Identity(name="client certificate", roles=_INCLUDES[Role.OPERATOR])
+            return Identity(name="client certificate", roles=INCLUDES[Role.OPERATOR])
+        if identity := vouched_for(request, self._config.proxy):
+            return identity
         written = request.headers.get("authorization")
         if not written:
-            raise NotAuthenticated(f"credentials are missing: {_HOW}")
+            return self._by_session(request, self._config)
         scheme, _, credentials = written.strip().partition(" ")
         if scheme.lower() == "bearer":
             return self._by_token(credentials.strip())
         if scheme.lower() == "basic":
             return await self._by_password(credentials.strip(), self._config)
         raise NotAuthenticated(f"credentials of this type are not known here: {_HOW}")
+
+    @property
+    def provider(self) -> Provider | None:
+        """Who says who people are, if that is anyone."""
+        return self._config.oidc if self._config else None
+
+    @property
+    def has_users(self) -> bool:
+        """Whether there are passwords to sign in with."""
+        return self._config is not None and bool(self._config.users)
+
+    @property
+    def has_login(self) -> bool:
+        """Whether there is something to sign in with."""
+        return self.has_users or self.provider is not None
+
+    def has_session(self, request: HTTPConnection) -> bool:
+        """Whether a browser is signed in, and could sign out."""
+        return self.sessions.of(request) is not None
+
+    async def sign_in(self, answer: Response, request: HTTPConnection, *, name: str, password: str) -> None:
+        """Leave a session with a browser whose user has this password.
+
+        Raises:
+            NotAuthenticated: they have not.
+            Unavailable: too many passwords are waiting for their check.
+        """
+        users = self._config.users if self._config else {}
+        if not await self._passwords.is_right(name, password.encode("utf-8", "surrogateescape")):
+            raise NotAuthenticated("the user or the password is wrong")
+        self.sessions.begin(answer, request, name=name, names=(name,), proof=_proof(users[name]))
+
+    def welcome(self, answer: Response, request: HTTPConnection, person: Person) -> None:
+        """Leave a session with a browser whose user the OpenID Connect provider has named."""
+        assert self._config is not None and self._config.oidc is not None
+        provider = self._config.oidc
+        # A cookie holds little: of hundreds of groups only those that mean something here are kept.
+        known = frozenset[str]().union(*provider.roles.values())
+        names = tuple(sorted(known.intersection(person.groups)))
+        proof = _proof(provider.issuer, provider.client_id)
+        self.sessions.begin(answer, request, name=f"oidc:{person.name}", names=names, proof=proof)
+
+    def sign_out(self, answer: Response, request: HTTPConnection) -> None:
+        """Take the session from a browser; it is over wherever its cookie was copied to, too."""
+        self.sessions.end(answer, request)
+
+    def _by_session(self, request: HTTPConnection, config: WebConfig) -> Identity:
+        session = self.sessions.of(request)
+        roles = _roles_of(session, config) if session is not None else None
+        if session is None or roles is None:
+            raise NotAuthenticated(f"credentials are missing: {_HOW}")
+        method, path = request.scope.get("method", "GET"), request.scope.get("path", "")
+        # A browser brings its cookie along whoever asks it to. Our forms have a token besides; the API has none.
+        if method not in _SAFE_METHODS and path.startswith(_API):
+            raise AccessDenied("who is signed in on the pages changes nothing through the API: use the pages")
+        return Identity(name=session.name, roles=roles)
 
     def _by_token(self, token: str) -> Identity:
         given = _digest(token)
@@ -112,20 +163,32 @@ class Authenticator:
                 found = file.path.name
         if not found:
             raise NotAuthenticated(f"this token is not known: {_HOW}")
-        return Identity(name=f"token:{found}", roles=_INCLUDES[Role.RECEIVER])
+        return Identity(name=f"token:{found}", roles=INCLUDES[Role.RECEIVER])
 
     async def _by_password(self, credentials: str, config: WebConfig) -> Identity:
         name, password = _decoded(credentials)
         if not await self._passwords.is_right(name, password):
             raise NotAuthenticated(f"the user or the password is wrong: {_HOW}")
-        given = [_INCLUDES[role] for role, users in config.roles.items() if name in users]
-        return Identity(name=name, roles=frozenset[Role]().union(*given))
+        return Identity(name=name, roles=granted(config.roles, [name]))
+
+
+def _roles_of(session: Session, config: WebConfig) -> frozenset[Role] | None:
+    """By the configuration of the moment; None when what they signed in with does not count any more."""
+    if config.oidc is not None and session.proof == _proof(config.oidc.issuer, config.oidc.client_id):
+        return granted(config.oidc.roles, session.names)
+    hashed = config.users.get(session.name)
+    return granted(config.roles, session.names) if hashed and session.proof == _proof(hashed) else None
+
+
+def _proof(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
 
 
 def _needs_no_credentials(config: WebConfig) -> bool:
     """Everyone has shown a certificate already, and nothing else was asked for."""
     by_certificate = config.tls is not None and config.tls.client_auth_type is ClientAuth.REQUIRED
-    return by_certificate and not config.users and not config.receiver_tokens_files
+    asked_for = (config.users, config.receiver_tokens_files, config.oidc, config.proxy and config.proxy.user_header)
+    return by_certificate and not any(asked_for)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,53 +228,6 @@ def _decoded(credentials: str) -> tuple[str, bytes]:
     except (binascii.Error, ValueError):
         pass
     raise NotAuthenticated(f"these are not basic credentials: {_HOW}")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Passwords:
-    """Checks passwords, and remembers those that were right: a check takes 50 ms, and a receiver has none to spare."""
-
-    users: Mapping[str, str]
-    #: Never leaves the process, so that what is remembered is of no use outside it.
-    _key: bytes = field(default_factory=secrets.token_bytes)
-    _right: dict[bytes, None] = field(default_factory=dict)
-    # One thread: however many strangers guess, one core is all they get.
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="password"))
-    _waiting: int = 0
-
-    async def is_right(self, name: str, password: bytes) -> bool:
-        """The user is known and has this password."""
-        if not self.users:
-            return False
-        # For a name that is not known, another's hash is checked: it takes as long, and tells nothing.
-        hashed = self.users.get(name) or next(iter(self.users.values()))
-        mark = hmac.digest(self._key, b"\0".join([name.encode(), hashed.encode(), password]), "sha256")
-        if mark in self._right:
-            return True
-        if not await self._check(password, hashed) or name not in self.users:
-            return False
-        while len(self._right) >= _REMEMBERED_LIMIT:
-            del self._right[next(iter(self._right))]
-        self._right[mark] = None
-        return True
-
-    async def _check(self, password: bytes, hashed: str) -> bool:
-        if self._waiting >= _WAITING_LIMIT:
-            raise Unavailable("the check of passwords", "too many are waiting for it; try again")
-        self._waiting += 1
-        try:
-            return await get_running_loop().run_in_executor(self._thread, _matches, password, hashed)
-        finally:
-            self._waiting -= 1
-
-
-def _matches(password: bytes, hashed: str) -> bool:
-    import bcrypt
-
-    try:
-        return bcrypt.checkpw(password[:_PASSWORD_LIMIT_BYTES], hashed.encode())
-    except ValueError:
-        return False
 
 
 _CERTIFICATES: Final = {

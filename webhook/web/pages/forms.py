@@ -18,6 +18,7 @@ from starlette.responses import Response
 from webhook.errors import AccessDenied, PayloadError, PayloadTooLarge
 from webhook.text import clean
 from webhook.web.ask import MAX_BYTES, MAX_COMMENT, refuse_other_sites
+from webhook.web.session import cookie, give_cookie
 
 COOKIE: Final = "alertmend_form"
 FIELD: Final = "token"
@@ -27,15 +28,14 @@ _PATH: Final = re.compile(r"/(?![/\\])[^\s\\]*")
 
 def token_of(request: Request) -> str:
     """The browser's token, or a new one."""
-    found = request.cookies.get(COOKIE, "")
+    found = cookie(request, COOKIE)
     return found if _TOKEN.fullmatch(found) else secrets.token_urlsafe(32)
 
 
 def with_token(request: Request, answer: Response, token: str) -> Response:
     """The answer, which leaves the token with the browser if it has none."""
-    if request.cookies.get(COOKIE) != token:
-        secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, token, httponly=True, secure=secure, samesite="strict", path="/")
+    if cookie(request, COOKIE) != token:
+        give_cookie(answer, request, COOKIE, token)
     return answer
 
 
@@ -57,8 +57,8 @@ async def sent(request: Request) -> Mapping[str, str]:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
     except ValueError:
         raise PayloadError("this is not a form") from None
-    known = request.cookies.get(COOKIE, "")
-    if not known or not hmac.compare_digest(fields.get(FIELD, "").encode(), known.encode()):
+    known = cookie(request, COOKIE)
+    if not _TOKEN.fullmatch(known) or not hmac.compare_digest(fields.get(FIELD, "").encode(), known.encode()):
         raise AccessDenied("this form is too old or not ours: go back, reload the page, and send it again")
     return fields
 

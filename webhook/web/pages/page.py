@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from webhook.edge.webconfig import Role
 from webhook.errors import NotAuthenticated, Unavailable, WebhookError
@@ -71,7 +72,7 @@ class Page:
             context = await self.context(request, identity, token)
             return with_token(request, HTMLResponse(render(self.template, context), headers=HEADERS), token)
         except WebhookError as error:
-            return refusal(request, error)
+            return refusal(self.site, request, error)
 
     async def context(self, request: Request, identity: Identity, token: str) -> Mapping[str, Any]:
         """What its template shows."""
@@ -80,7 +81,7 @@ class Page:
             "path": request.url.path,
             "identity": identity,
             "may_act": Role.OPERATOR in identity.roles,
-            "has_session": False,
+            "has_session": self.site.authenticator.has_session(request),
             "token": token,
             "bar": await read_bar(self.site.bar),
             "is_live": self.is_live,
@@ -98,6 +99,8 @@ class Page:
         try:
             yield b"retry: 2000\n\n"
             while not self.site.is_ending():
+                # Whoever signs out elsewhere, or whose time is over, sees nothing new.
+                await self.site.authenticator.allow(request, Role.VIEWER)
                 part = await self._part(request, identity, token)
                 if part and part != last:
                     yield b"event: part\n" + _data(part) + b"\n"
@@ -117,11 +120,24 @@ class Page:
             return ""
 
 
-def refusal(request: Request, error: WebhookError) -> Response:
+def refusal(site: Site, request: Request, error: WebhookError) -> Response:
     """What went wrong, as a page; who is not known yet is asked who they are."""
+    is_unknown = isinstance(error, NotAuthenticated)
+    can_sign_in = is_unknown and site.authenticator.has_login
+    if can_sign_in and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        # Whoever fails at signing in is told why, and not sent there again.
+        if not path.startswith("/login"):
+            return RedirectResponse(f"/login?{urlencode({'next': path})}", status_code=303)
+    headers = {**HEADERS, "WWW-Authenticate": CHALLENGE} if is_unknown and not can_sign_in else HEADERS
     status = status_of(error)
-    headers = {**HEADERS, "WWW-Authenticate": CHALLENGE} if isinstance(error, NotAuthenticated) else HEADERS
-    context = {"now": now(), "path": request.url.path, "status": status, "words": str(error)}
+    context = {
+        "now": now(),
+        "path": request.url.path,
+        "status": status,
+        "words": str(error),
+        "can_sign_in": site.authenticator.has_login and status in (401, 403),
+    }
     return HTMLResponse(render("refused.html", context), status_code=status, headers=headers)
 
 

@@ -41,7 +41,7 @@ class Act:
             word = Word(by=identity.name, at=now(), comment=comment_of(fields))
             onward = await run_in_threadpool(self.deed, request, fields, word)
         except WebhookError as error:
-            return refusal(request, error)
+            return refusal(self.site, request, error)
         return RedirectResponse(onward, status_code=303)
 
 

@@ -17,6 +17,7 @@ from webhook.web.api import Verified
 from webhook.web.auth import Authenticator
 from webhook.web.live import RunAccount
 from webhook.web.pages.bar import bar_of
+from webhook.web.pages.login import Elsewhere, Login, Logout
 from webhook.web.pages.overview import Overview
 from webhook.web.pages.page import HEADERS, Load, Page, Site, refusal
 from webhook.web.pages.people import Act, Approvals, Deeds, nothing
@@ -52,8 +53,13 @@ def page_routes(
         return Route(path, _endpoint(Act(site=site, deed=deed)), methods=["POST"])  # type: ignore[arg-type]
 
     explain = Explain(page=Page(site=site, template="explain.html", load=_unasked, is_live=False), desk=desk)
+    login, elsewhere = _endpoint(Login(site=site)), Elsewhere(site=site)
     return [
         Route("/static/{name}", _static),
+        Route("/login", login, methods=["GET", "POST"]),
+        Route("/logout", _endpoint(Logout(site=site)), methods=["POST"]),
+        Route("/login/oidc", elsewhere.leave),
+        Route("/login/oidc/callback", elsewhere.come_back),
         Route("/incidents/{id}.md", _endpoint(Markdown(site=site, incident=incident))),
         page("/", "overview.html", Overview(ledger=ledger, desk=desk)),
         page("/incidents", "incidents.html", Listing(kind="incidents", ledger=ledger)),
@@ -87,7 +93,7 @@ class Markdown:
             await self.site.authenticator.allow(request, Role.VIEWER)
             found = await run_in_threadpool(self.incident.read, request.path_params["id"])
         except WebhookError as error:
-            return refusal(request, error)
+            return refusal(self.site, request, error)
         text = as_markdown(found["incident"], found["steps"])
         headers = {**HEADERS, "Content-Disposition": f'inline; filename="incident-{found["incident"]["id"]}.md"'}
         return PlainTextResponse(text, media_type="text/markdown; charset=utf-8", headers=headers)

@@ -79,7 +79,7 @@ class Explain:
             asked = (await sent(request)).get("asked", "")
             found = await run_in_threadpool(self._explain, asked)
         except WebhookError as error:
-            return refusal(request, error)
+            return refusal(self.page.site, request, error)
         token = token_of(request)
         context = {**await self.page.context(request, identity, token), "asked": asked, "found": found}
         return with_token(request, HTMLResponse(render(self.page.template, context), headers=HEADERS), token)
