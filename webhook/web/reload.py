@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from webhook.edge.webconfig import Role
 from webhook.errors import ConfigError
+from webhook.web.ask import refuse_other_sites
 from webhook.web.auth import Authenticator
 
 #: From who asks to how many rules there are now, and their revision.
@@ -27,6 +28,7 @@ class Reloaded:
 
     async def __call__(self, request: Request) -> Response:
         identity = await self.authenticator.allow(request, Role.OPERATOR)
+        refuse_other_sites(request)
         try:
             async with self._one_at_a_time:
                 rules, revision = await self.take_over(identity.name)
