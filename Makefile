@@ -49,7 +49,7 @@ lock: $(VENV)/python ## Compile both locks anew
 		-o requirements-dev.lock
 
 bench: $(VENV)/installed-dev ## Measure, each against its floor in the same run
-	@for name in receiving deciding first_task live memory storm; do $(BIN)/python -m benchmarks.$$name; done
+	@for name in receiving deciding first_task many_runs live memory storm; do $(BIN)/python -m benchmarks.$$name; done
 
 clean: ## Remove what make made; the example's data too
 	rm -rf $(VENV) data build dist

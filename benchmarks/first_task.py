@@ -54,7 +54,8 @@ def _run(url: str, number: int) -> tuple[float, float, float]:
             times = (run["acted_at"], run["first_task_at"], run["finished_at"])
             acted, first, finished = (datetime.fromisoformat(at).timestamp() - began for at in times)
             return acted, first, finished
-        time.sleep(0.02)
+        # The record says when; whoever asks for it all the time only takes the time away.
+        time.sleep(0.2)
 
 
 def _by_hand(site: Path, host: str) -> tuple[float, float]:
