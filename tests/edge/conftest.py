@@ -151,8 +151,8 @@ def new_ledger(migrated_file: Path, tmp_path: Path) -> NewLedger:
     return make
 
 
-def start_postgres(folder: Path) -> subprocess.Popen[bytes]:
-    """A cluster in a folder, the one that was there before if there was one."""
+def start_postgres(folder: Path, *, listen: str = "") -> subprocess.Popen[bytes]:
+    """A cluster in a folder, the one that was there before if there was one; on an address, too, if one is given."""
     programs, data = _postgres_programs(), folder / "data"
     # The server refuses to run as root.
     owner = pwd.getpwnam("postgres") if os.getuid() == 0 else None
@@ -174,8 +174,10 @@ def start_postgres(folder: Path) -> subprocess.Popen[bytes]:
     ]
     if not data.exists():
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **user)
+        with (data / "pg_hba.conf").open("a") as access:
+            access.write("host all all samenet trust\n")
     settings: dict[str, object] = {
-        "listen_addresses": "",
+        "listen_addresses": listen,
         "unix_socket_directories": folder,
         "fsync": "off",
         "max_connections": 50,

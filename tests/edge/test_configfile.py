@@ -424,9 +424,10 @@ def test_a_secret_that_is_no_text_or_is_empty_is_refused(site: Site) -> None:
 
 
 def test_what_a_secret_file_holds_is_not_repeated(site: Site) -> None:
-    site.write("redis-url", "hunter2")
-    (found,) = site.problems(top=TOP + "redis: {url_file: redis-url}\n")
-    assert "hunter2" not in found
+    for secret in ("hunter2", "sentinel://:hunter2@one:26379"):
+        site.write("redis-url", secret)
+        (found,) = site.problems(top=TOP + "redis: {url_file: redis-url}\n")
+        assert found.startswith("alertmend.yml:3:19: url_file: ") and "hunter2" not in found
 
 
 def test_a_configuration_that_is_not_there_is_a_problem(tmp_path: Path) -> None:

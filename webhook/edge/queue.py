@@ -12,10 +12,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from celery import Celery
 from kombu.serialization import dumps
 
+from webhook.core.sentinel import is_sentinel, parse_sentinels
 from webhook.ports import Doorbell, Errand
 
 #: Two queues with workers of their own: a long playbook never delays a decision.
@@ -69,6 +71,7 @@ def make_app(broker_url: str) -> Celery:
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
             "health_check_interval": 15,
+            **({"master_name": parse_sentinels(broker_url).primary} if is_sentinel(broker_url) else {}),
         },
         task_default_queue="intake",
         task_create_missing_queues=True,
@@ -136,5 +139,10 @@ def make_message(app: Celery) -> Callable[[Doorbell], tuple[str, bytes]]:
 
 
 def _broker_url(url: str) -> str:
+    if is_sentinel(url):
+        found = parse_sentinels(url)
+        login = f"{quote(found.username or '', safe='')}:{quote(found.password, safe='')}@" if found.password else ""
+        hosts = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found.addresses)
+        return ";".join(f"sentinel://{login}{host}/{found.database}" for host in hosts)
     # Celery names a unix socket by another scheme than redis-py does.
     return url.replace("unix://", "redis+socket://", 1)

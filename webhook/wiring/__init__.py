@@ -28,7 +28,7 @@ from webhook.recovering import Recovering
 from webhook.upkeep import Upkeep
 from webhook.wiring.aside import Aside
 from webhook.wiring.clock import new_id, now
-from webhook.wiring.connection import connect, connect_async, message_maker, open_ledger, redis_url
+from webhook.wiring.connection import connect, connect_async, copies, message_maker, open_ledger, redis_url
 from webhook.wiring.current import Current, Site, rules_entry
 from webhook.wiring.kept import Reload, keep, read_reload, write_reload
 
@@ -96,7 +96,7 @@ def build_worker(site: Site) -> Services:
     url = redis_url(current.config, site.storage)
     app = make_app(url)
     client = connect(url)
-    store = RedisStore(client=client, message=make_message(app))
+    store = RedisStore(client=client, message=make_message(app), copies=copies(url))
     ledger = open_ledger(current.config, site.storage)
     change = Change(store=store, ledger=ledger)
     owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -180,7 +180,7 @@ def build_inbox(config: Config, storage: Path) -> Any:
     from webhook.edge.store import RedisInbox
 
     url = redis_url(config, storage)
-    return RedisInbox(connect_async(url), message=message_maker(url))
+    return RedisInbox(connect_async(url), message=message_maker(url), copies=copies(url))
 
 
 def build_follower(config: Config, storage: Path) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from webhook.core.sentinel import Sentinels, is_sentinel, parse_sentinels
 from webhook.edge.configfile import Config, read_config
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.errors import RECORD, Unavailable
@@ -30,9 +31,16 @@ def connect(url: str) -> Any:
     """A Redis client for one process and all of its threads; it does not wait for ever for anything."""
     import redis
 
-    return redis.Redis.from_url(
-        url, socket_timeout=10, socket_connect_timeout=5, health_check_interval=15, retry=Retry(NoBackoff(), 1)
-    )
+    settings: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 15}
+    settings["retry"] = Retry(NoBackoff(), 1)
+    if not is_sentinel(url):
+        return redis.Redis.from_url(url, **settings)
+    from redis.sentinel import Sentinel
+
+    found = parse_sentinels(url)
+    asked = {"socket_timeout": 2, "socket_connect_timeout": 2}
+    sentinel: Any = Sentinel(found.addresses, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    return sentinel.master_for(found.primary, **settings, **_login(found))
 
 
 def connect_async(url: str) -> Any:
@@ -43,9 +51,25 @@ def connect_async(url: str) -> Any:
     import redis.asyncio
     from redis.asyncio.retry import Retry as AsyncRetry
 
-    return redis.asyncio.Redis.from_url(
-        url, socket_timeout=3, socket_connect_timeout=2, retry=AsyncRetry(NoBackoff(), 1)
-    )
+    settings: dict[str, Any] = {"socket_timeout": 3, "socket_connect_timeout": 2}
+    settings["retry"] = AsyncRetry(NoBackoff(), 1)
+    if not is_sentinel(url):
+        return redis.asyncio.Redis.from_url(url, **settings)
+    from redis.asyncio.sentinel import Sentinel
+
+    found = parse_sentinels(url)
+    asked = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    sentinel: Any = Sentinel(found.addresses, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    return sentinel.master_for(found.primary, **settings, **_login(found))
+
+
+def copies(url: str) -> int:
+    """How many replicas must have what is acknowledged: behind Sentinels one of them may take over at any time."""
+    return 1 if is_sentinel(url) else 0
+
+
+def _login(found: Sentinels) -> dict[str, Any]:
+    return {"db": found.database, "username": found.username, "password": found.password}
 
 
 def open_ledger(config: Config, storage: Path) -> Any:

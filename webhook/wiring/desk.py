@@ -12,7 +12,7 @@ from webhook.core.state import Keys, Snapshot
 from webhook.explaining import Explaining
 from webhook.people import People
 from webhook.wiring.clock import new_id, now
-from webhook.wiring.connection import connect, message_maker, open_ledger, redis_url
+from webhook.wiring.connection import connect, copies, message_maker, open_ledger, redis_url
 from webhook.wiring.current import Current, Site
 
 
@@ -63,7 +63,7 @@ def build_desk(site: Site) -> Desk:
 
     current = Current.at(site)
     url = redis_url(current.config, site.storage)
-    store = RedisStore(client=connect(url), message=message_maker(url))
+    store = RedisStore(client=connect(url), message=message_maker(url), copies=copies(url))
     ledger = open_ledger(current.config, site.storage)
     change = Change(store=store, ledger=ledger)
     people = People(change=change, rulebook=lambda: current.rulebook, now=now, new_id=new_id)

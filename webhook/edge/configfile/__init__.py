@@ -12,8 +12,10 @@ from webhook.core.confinement import Confinement, Credential
 from webhook.core.escalation import Chain
 from webhook.core.evidence import Policy
 from webhook.core.httpconfig import Server
+from webhook.core.placeholder import Unfit
 from webhook.core.redaction import Redaction, RedactionError
 from webhook.core.rule import Limits, Rule
+from webhook.core.sentinel import SCHEME, is_sentinel, parse_sentinels
 from webhook.edge.configfile.alertmanagers import read_alertmanagers
 from webhook.edge.configfile.checkpoints import Checkpoints, read_checkpoints
 from webhook.edge.configfile.escalations import read_escalations
@@ -62,7 +64,7 @@ _TOP = {
     "retention",
     "audit",
 }
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", SCHEME)
 _DATABASE_SCHEMES = ("postgresql://", "postgres://", "sqlite:///")
 
 
@@ -221,7 +223,16 @@ def _url(node: Node | None, schemes: tuple[str, ...]) -> str | None:
     if url is not None and not url.startswith(schemes):
         # The URL is not repeated: there may be a password in it.
         field.report(f"a URL is needed that starts with {' or '.join(schemes)}")
+    elif url is not None and is_sentinel(url):
+        _check_sentinels(field, url)
     return url
+
+
+def _check_sentinels(field: Node, url: str) -> None:
+    try:
+        parse_sentinels(url)
+    except Unfit as error:
+        field.report(str(error))
 
 
 def _external_url(node: Node | None) -> str | None:

@@ -22,6 +22,7 @@ from webhook.core.pause import Pause
 from webhook.core.state import Activity, Draft, Keys, Snapshot, pair_due, parse_pair
 from webhook.core.transcript import Passage, Position, Told
 from webhook.edge.store import live
+from webhook.edge.store.copies import check_copies, wait_for_copies
 from webhook.edge.store.follower import RedisFollower
 from webhook.edge.store.inbox import RedisInbox
 from webhook.edge.store.keys import (
@@ -65,6 +66,8 @@ class RedisStore:
     client: Any
     #: Gives the Celery queue and the message of a doorbell.
     message: Callable[[Doorbell], tuple[str, bytes]]
+    #: So many replicas have to have a change before anything follows from it.
+    copies: int = 0
 
     def read(self, keys: Keys) -> Snapshot:
         """What is remembered under `keys`, all of it at one revision, in one command."""
@@ -108,7 +111,12 @@ class RedisStore:
             commands += [("HDEL", INBOX, taken), ("ZREM", ARRIVALS, taken)]
         words = [word for command in commands for word in (len(command), *command)]
         with _answering():
-            return bool(_run_script(self.client, [REVISION], [draft.revision, *words]))
+            is_ours = bool(_run_script(self.client, [REVISION], [draft.revision, *words]))
+            if is_ours and self.copies:
+                with self.client.pipeline(transaction=False) as pipe:
+                    wait_for_copies(pipe, self.copies)
+                    check_copies(pipe.execute(), self.copies)
+            return is_ours
 
     def put(self, notification: str, envelope: Envelope) -> None:
         """Lay a notification into the inbox, as the receiver does, with its doorbell."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from webhook.edge.store.copies import check_copies, wait_for_copies
 from webhook.edge.store.keys import ARRIVALS, INBOX, milliseconds
 from webhook.errors import Unavailable
 from webhook.ports import Doorbell, Envelope, Errand
@@ -24,8 +25,11 @@ class RedisInbox:
         client: Any,
         *,
         message: Callable[[Doorbell], tuple[str, bytes]],
+        copies: int = 0,
     ) -> None:
         self._client = client
+        #: So many replicas have to have it before it is acknowledged.
+        self._copies = copies
         self._message = message
         self._arrived: list[tuple[str, Envelope, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -82,3 +86,7 @@ class RedisInbox:
             for queue, rung in messages.items():
                 pipe.lpush(queue, *rung)
             await pipe.execute()
+        if self._copies:
+            async with self._client.pipeline(transaction=False) as pipe:
+                wait_for_copies(pipe, self._copies)
+                check_copies(await pipe.execute(), self._copies)
