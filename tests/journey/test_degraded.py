@@ -13,7 +13,18 @@ import httpx
 import pytest
 import redis
 
-from tests.journey.harness import Alertmend, Processes, answers, firing, free_port, lives, notification, until
+from tests.journey.harness import (
+    RULE,
+    Alertmend,
+    Processes,
+    answers,
+    firing,
+    free_port,
+    lives,
+    notification,
+    post_alerts,
+    until,
+)
 
 SLOW = """\
   - name: slow
@@ -54,6 +65,26 @@ def test_while_redis_has_no_memory_notifications_get_a_503_and_afterwards_all_go
     assert _deliver(alertmend, "web1") == 202
     until(alertmend.finished, "it has run")
     assert alertmend.marks == ["web1"]
+
+
+def test_while_alertmanager_is_away_it_acts_on_what_it_was_told_and_says_that_nobody_answered(
+    processes: Processes,
+) -> None:
+    # Given an alert whose rule waits a little, so that there is a while between the notification and the run
+    alertmend = Alertmend(processes, rule=RULE + "    for: 4s\n")
+    url = processes.alertmanager("am", alertmend.receiver)
+    alertmend.write(
+        "alertmend.yml", f"inventory: inventory.yml\nrule_files: [rules/*.yml]\nalertmanagers: [{{url: '{url}'}}]\n"
+    )
+    alertmend.start()
+    post_alerts(url, "web1")
+    until(lambda: alertmend.items("audit", event="decision"), "it is decided on")
+    processes.running[0].kill()
+    [run] = until(alertmend.finished, "it has run")
+    assert (run["outcome"], alertmend.marks) == ("unproved", ["web1"])
+    decisions = [entry["body"]["decision"] for entry in alertmend.items("audit", event="decision", run=run["id"])]
+    reasons = [check["reason"] for decision in decisions for check in decision["checks"] if check["guard"] == "fires"]
+    assert any("did not answer" in reason for reason in reasons), reasons
 
 
 @pytest.fixture
