@@ -53,12 +53,12 @@ class Site:
             "  - {name: slow, match: ['alertname=\"Slow\"'], playbook: slow.yml}\n"
             "  - {name: mark, match: ['alertname=\"Down\"'], playbook: mark.yml}\n",
         )
-        for name, seconds in (("mark", 0), ("slow", 10)):
+        for name, wait in (("mark", "true"), ("slow", f"until [ -e {self.folder}/release ]; do sleep 0.2; done")):
             line = f"{{{{ inventory_hostname }}}} >> {self.folder}"
             self._write(
                 f"playbooks/{name}.yml",
                 "- hosts: all\n  gather_facts: false\n  tasks:\n"
-                f'    - ansible.builtin.shell: "echo {line}/begun; sleep {seconds}; echo {line}/marks"\n',
+                f'    - ansible.builtin.shell: "echo {line}/begun; {wait}; echo {line}/marks"\n',
             )
 
     def _write(self, name: str, text: str) -> None:
@@ -144,6 +144,7 @@ def test_a_site_is_upgraded_machine_by_machine_with_runs_under_way(site: Site, b
     # And the old one is taken away
     for process in (old_worker, old_web):
         process.terminate()
+    (site.folder / "release").touch()
     assert [process.wait(60) for process in (old_worker, old_web)] == [0, 0]
     _deliver(new_url, "h6")
     until(lambda: site.finished() == 7, "everything has run")
