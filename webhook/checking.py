@@ -17,8 +17,8 @@ from webhook.errors import WebhookError
 from webhook.text import clean
 
 GROUP: Final = "alertmend.checks"
-#: An answer serves everyone who asks so soon after: however often it is asked, what is checked is not worn out.
-FRESH_SECONDS: Final = 0.5
+#: So long lies between two questions to one checker: however often it is asked, what is checked is not worn out.
+SPACING_SECONDS: Final = 0.1
 _MOST_WORDS = 500
 
 
@@ -49,7 +49,7 @@ class Checked:
 class _Flight:
     """One question under way, or answered."""
 
-    began: float = field(default_factory=time.monotonic)
+    began: float
     over: threading.Event = field(default_factory=threading.Event)
     checked: Checked | None = None
 
@@ -74,12 +74,15 @@ class Checks:
         with self._lock:
             flight = self._flights.get(name)
             # One that hangs is not asked once more: each time would leave another thread behind.
-            if flight is None or (flight.over.is_set() and time.monotonic() - flight.began > FRESH_SECONDS):
-                flight = self._flights[name] = _Flight()
+            if flight is None or flight.over.is_set():
+                # No answer is given again: who asks hears what was found after that.
+                earliest = flight.began + SPACING_SECONDS if flight else 0.0
+                flight = self._flights[name] = _Flight(max(time.monotonic(), earliest))
                 threading.Thread(target=self._fly, args=(name, flight), name=f"check {name}", daemon=True).start()
             return flight
 
     def _fly(self, name: str, flight: _Flight) -> None:
+        time.sleep(max(0.0, flight.began - time.monotonic()))
         try:
             ok, words = True, self.checkers[name].ask()
         except Exception as error:

@@ -29,6 +29,7 @@ from webhook.core.escalation import (
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import Draft, Keys, escalation_due
 from webhook.core.transition import NewId, escalated
+from webhook.httpconfig import url_of
 from webhook.ports import Alertmanagers, Pager
 
 log = structlog.get_logger()
@@ -107,7 +108,7 @@ class Escalating:
         if isinstance(step, AlertmanagerStep):
             return self._alert(escalation, (step,), now)
         try:
-            paged = self.pager.post(_url(step), self._document(escalation))
+            paged = self.pager.post(url_of(step), self._document(escalation))
         except (OSError, UnicodeDecodeError) as error:
             return f"the file with the URL cannot be read: {error}"
         return "" if paged.was_taken else paged.words
@@ -163,10 +164,3 @@ def _labels(escalation: Escalation) -> dict[str, str]:
         labels["failed_alertname"] = alertname
     own = {"alertname": ALERTNAME, "rule": escalation.rule, "target": escalation.target, "outcome": escalation.outcome}
     return {**labels, **own, OWN_LABEL: "escalation"}
-
-
-def _url(step: WebhookStep) -> str:
-    if step.url:
-        return step.url
-    with open(step.url_file, encoding="utf-8") as file:
-        return file.read().strip()

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from webhook.core.address import check_url
+from webhook.core.escalation import WebhookStep
 from webhook.core.httpconfig import HttpConfig, Server, Tls, TlsVersion
 from webhook.core.placeholder import Unfit, placeholders
 from webhook.errors import Unavailable
@@ -194,3 +195,15 @@ def _secret(written: str | None, file: str | None) -> str:
     if not secret or not secret.isprintable():
         raise Unavailable(file, "it must hold one line of text")
     return secret
+
+
+def url_of(step: WebhookStep) -> str:
+    """Where it is posted to; a file is read each time, so that it can be rotated.
+
+    Raises:
+        OSError, UnicodeDecodeError: the file cannot be read.
+    """
+    if step.url:
+        return step.url
+    with open(step.url_file, encoding="utf-8") as file:
+        return file.read().strip()

@@ -248,8 +248,10 @@ class Pulse:
     record: str = ""
 
 
-#: A fault: the record did not take what a worker had for it.
-LEDGER_FAULT = "ledger"
+#: The kinds of workers.
+ROLES = ("intake", "runs")
+#: Faults: the record did not take what a worker had for it; a sign of life did not arrive.
+LEDGER_FAULT, HEARTBEAT_FAULT = "ledger", "heartbeat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,7 +164,7 @@ def _count(services: Services, error: WebhookError) -> None:
 
 
 def _upkeep_beat(services: Services) -> Callable[[], None]:
-    done = {"rung": 0.0, "reconciled": 0.0, "cared": 0.0}
+    done = {"rung": 0.0, "reconciled": 0.0, "cared": 0.0, "heartbeat": 0.0}
 
     def is_time(what: str, every: float) -> bool:
         at = now().timestamp()
@@ -183,6 +183,9 @@ def _upkeep_beat(services: Services) -> Callable[[], None]:
             services.reconcile()
         if is_time("cared", CARE_SECONDS):
             services.care()
+        heartbeat = services.current.config.heartbeat
+        if heartbeat is not None and is_time("heartbeat", heartbeat.interval.total_seconds()):
+            services.send_heartbeat()
 
     return beat
 

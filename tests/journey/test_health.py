@@ -57,3 +57,20 @@ def test_a_database_that_takes_nothing_makes_it_unready_until_it_does(processes:
         assert httpx.get(f"{alertmend.url}/readyz", timeout=30).status_code == 503
         holder.stdin.close()
     until(lambda: answers(f"{alertmend.url}/readyz"), "it is ready again")
+
+
+def test_signs_of_life_stay_away_when_a_worker_does(processes: Processes) -> None:
+    url = processes.alertmanager("am", "http://127.0.0.1:9/")
+    heartbeat = "heartbeat: {interval: 1s, alertmanager: {labels: {severity: none}}}\n"
+    alertmend = Alertmend(processes, top=f"alertmanagers: [{{url: '{url}'}}]\n{heartbeat}")
+    alertmend.start()
+
+    def alive() -> list[str]:
+        return [alert["labels"]["alertname"] for alert in httpx.get(f"{url}/api/v2/alerts", timeout=10).json()]
+
+    until(lambda: alive() == ["AlertmendAlive"], "a sign of life has come")
+    pid = alertmend.child("runs")
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: alive() == [], "the signs of life stay away")
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: alive() == ["AlertmendAlive"], "they come again")

@@ -145,6 +145,7 @@ _SETTINGS: Final[Mapping[str, Schema]] = {
     "prometheus": _keys(["url"], url=URL, http_config=_HTTP_CONFIG),
     "time_intervals": _list_of(_keys(["name", "time_intervals"], name=STRING, time_intervals=_list_of(_INTERVAL))),
     "ignore_labels": _list_of(LABEL),
+    "heartbeat": _keys(interval=DURATION, alertmanager=_keys(labels=_mapping_of(WORD)), webhook=_ADDRESS),
     "escalations": _list_of(_keys(["name", "steps"], name=STRING, steps=_list_of(_ESCALATION_STEP))),
     "execution": _EXECUTION,
     "credentials": _list_of(_CREDENTIALS),

@@ -20,6 +20,7 @@ from webhook.edge.configfile import Config
 from webhook.edge.webconfig import read_web_config
 from webhook.escalating import Escalating
 from webhook.execution import Execution
+from webhook.heartbeating import Heartbeating
 from webhook.intake import Intake
 from webhook.live import Live
 from webhook.ports import Envelope
@@ -30,6 +31,7 @@ from webhook.wiring.aside import Aside
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.connection import connect, connect_async, copies, message_maker, open_ledger, redis_url
 from webhook.wiring.current import Current, Site, rules_entry
+from webhook.wiring.heartbeat import ailment_of, send
 from webhook.wiring.kept import Reload, keep, read_reload, write_reload
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Services:
     execution: Execution
     #: Compares with Alertmanager, aside from everything else.
     reconcile: Callable[[], None]
+    #: Sends a sign of life, aside from everything else.
+    send_heartbeat: Callable[[], None]
     #: Looks after the record, aside from everything else.
     care: Callable[[], None]
     owner: str
@@ -101,7 +105,18 @@ def build_worker(site: Site) -> Services:
     change = Change(store=store, ledger=ledger)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     asking = Asking(alertmanagers=current.alertmanagers, now=now)
-    aside, apart = Aside(), Aside()
+    aside, apart, alone = Aside(), Aside(), Aside()
+    watch = RedisWatch(client=client)
+    heartbeating = Heartbeating(
+        heartbeat=lambda: current.config.heartbeat,
+        ailment=lambda: ailment_of(watch.pulses()),
+        head=ledger.head,
+        alertmanagers=current.alertmanagers,
+        pager=WebhookPager(),
+        external_url=lambda: current.config.external_url or DEFAULT_EXTERNAL_URL,
+        now=now,
+        started_at=now(),
+    )
     escalating = Escalating(
         change=change,
         rulebook=lambda: current.rulebook,
@@ -133,7 +148,7 @@ def build_worker(site: Site) -> Services:
         current=current,
         app=app,
         store=store,
-        watch=RedisWatch(client=client),
+        watch=watch,
         ledger=ledger,
         change=change,
         intake=Intake(
@@ -157,6 +172,7 @@ def build_worker(site: Site) -> Services:
             new_id=new_id,
         ),
         reconcile=lambda: aside.do("reconcile", reconciling.reconcile),
+        send_heartbeat=lambda: alone.do("heartbeat", lambda: send(heartbeating, watch)),
         # Apart from what people wait for: the first removal of years takes minutes.
         care=lambda: apart.do("care", care.take),
         execution=Execution(

@@ -19,7 +19,7 @@ from webhook.core.state import Keys, Snapshot
 from webhook.edge.configfile import Config
 from webhook.edge.revision import revision_of, write_rules
 from webhook.errors import Unavailable
-from webhook.ports import LEDGER_FAULT, Pulse, Standing
+from webhook.ports import HEARTBEAT_FAULT, LEDGER_FAULT, ROLES, Pulse, Standing
 from webhook.wiring.kept import Reload
 
 
@@ -52,29 +52,13 @@ BUSY = _gauge("alertmend_worker_busy_seconds", "For how long a worker of the rol
 HEAD_SEQ = _gauge("alertmend_ledger_head_seq", "The last entry of the audit log.")
 HEAD_HASH = _gauge("alertmend_ledger_head_hash", "The first 13 hex digits of its hash, as a number.")
 ERRORS = Metric(name="alertmend_ledger_errors_total", words="Times that the record did not take what a worker had.")
+MISSED = Metric(name="alertmend_heartbeat_failures_total", words="Signs of life that did not arrive.")
 
 METRICS = (
     *COUNTED,
-    *(
-        BUILD,
-        REVISION,
-        RULES,
-        RELOADED,
-        RELOADED_AT,
-        UP,
-        OPEN,
-        IN_PROGRESS,
-        APPROVALS,
-        BREAKERS,
-        PAUSES,
-        WAITING,
-        AGE,
-        UNSEALED,
-        WORKERS,
-    ),
-    *(BUSY, HEAD_SEQ, HEAD_HASH, ERRORS),
+    *(BUILD, REVISION, RULES, RELOADED, RELOADED_AT, UP, OPEN, IN_PROGRESS, APPROVALS, BREAKERS, PAUSES, WAITING),
+    *(AGE, UNSEALED, WORKERS, BUSY, HEAD_SEQ, HEAD_HASH, ERRORS, MISSED),
 )
-ROLES = ("intake", "runs")
 #: What a notification may be answered with.
 STATUSES = ("202", "400", "401", "403", "413", "503")
 
@@ -152,6 +136,7 @@ def _of_work(standing: Standing, pulses: Iterable[Pulse], now: datetime) -> Told
     yield Series(AGE.name), max(0.0, (now - standing.oldest_at).total_seconds()) if standing.oldest_at else 0.0
     yield Series(UNSEALED.name), standing.unsealed
     yield Series(ERRORS.name), standing.faults.get(LEDGER_FAULT, 0)
+    yield Series(MISSED.name), standing.faults.get(HEARTBEAT_FAULT, 0)
     for role in ROLES:
         of_role = [pulse for pulse in pulses if pulse.role == role]
         busy = [(now - pulse.busy_since).total_seconds() for pulse in of_role if pulse.busy_since]

@@ -11,6 +11,7 @@ from pathlib import Path
 from webhook.core.confinement import Confinement, Credential
 from webhook.core.escalation import Chain
 from webhook.core.evidence import Policy
+from webhook.core.heartbeat import Heartbeat
 from webhook.core.httpconfig import Server
 from webhook.core.placeholder import Unfit
 from webhook.core.redaction import Redaction, RedactionError
@@ -22,6 +23,7 @@ from webhook.edge.configfile.escalations import read_escalations
 from webhook.edge.configfile.execution import read_credentials, read_execution
 from webhook.edge.configfile.fields import known, read_mode, read_rate
 from webhook.edge.configfile.guards import Names
+from webhook.edge.configfile.heartbeat import read_heartbeat
 from webhook.edge.configfile.intervals import read_time_intervals
 from webhook.edge.configfile.rules import CheckVars, Playbooks, read_rules
 from webhook.errors import Place, Problem
@@ -63,6 +65,7 @@ _TOP = {
     "credentials",
     "retention",
     "audit",
+    "heartbeat",
 }
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://", SCHEME)
 _DATABASE_SCHEMES = ("postgresql://", "postgres://", "sqlite:///")
@@ -98,6 +101,8 @@ class Config:
     #: How long the record is kept; None: for ever.
     retention: timedelta | None
     checkpoints: Checkpoints
+    #: Who gets signs of life; None: nobody.
+    heartbeat: Heartbeat | None
     #: How playbooks are run.
     confinement: Confinement
     credentials: tuple[Credential, ...]
@@ -158,6 +163,7 @@ def read_config(
     # Less than a day could remove what is still under way.
     retention = duration(fields.get("retention"), minimum=timedelta(days=1))
     checkpoints = read_checkpoints(fields.get("audit"))
+    heartbeat = read_heartbeat(fields.get("heartbeat"), has_alertmanagers="alertmanagers" in fields)
     confinement = read_execution(fields.get("execution"))
     credentials = read_credentials(
         fields.get("credentials"),
@@ -184,6 +190,7 @@ def read_config(
         redaction=redaction,
         retention=retention,
         checkpoints=checkpoints,
+        heartbeat=heartbeat,
         confinement=confinement,
         credentials=credentials,
     )

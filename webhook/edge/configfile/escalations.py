@@ -43,13 +43,19 @@ def _step(node: Node, *, has_alertmanagers: bool) -> ChainStep | None:
         span = duration(field, minimum=timedelta(seconds=1))
         return WaitStep(wait=span) if span is not None else None
     if field.name == "webhook":
-        return _webhook(field)
+        return read_webhook_step(field)
+    return read_alertmanager_step(field, has_alertmanagers=has_alertmanagers)
+
+
+def read_alertmanager_step(node: Node, *, has_alertmanagers: bool) -> AlertmanagerStep:
+    """An alert of our own, with the labels that people add to it."""
     if not has_alertmanagers:
-        field.report("there is no Alertmanager to send it to: name one under alertmanagers")
-    return AlertmanagerStep(labels=_labels(mapping(field, known={"labels"}).get("labels")))
+        node.report("there is no Alertmanager to send it to: name one under alertmanagers")
+    return AlertmanagerStep(labels=_labels(mapping(node, known={"labels"}).get("labels")))
 
 
-def _webhook(node: Node) -> WebhookStep | None:
+def read_webhook_step(node: Node) -> WebhookStep | None:
+    """A URL that is posted to."""
     fields = mapping(node, known={"url", "url_file"})
     if len(fields) != 1:
         node.report("give exactly one of url and url_file")
