@@ -14,7 +14,7 @@ def read_heartbeat(node: Node | None, *, has_alertmanagers: bool) -> Heartbeat |
     if node is None:
         return None
     fields = mapping(node, known={"interval", "alertmanager", "webhook"})
-    if not fields.keys() & {"alertmanager", "webhook"}:
+    if "alertmanager" not in fields and "webhook" not in fields:
         node.report("say who gets it: alertmanager, webhook, or both")
     alertmanager, webhook = fields.get("alertmanager"), fields.get("webhook")
     return Heartbeat(
