@@ -19,7 +19,7 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
 from webhook import telemetry
 from webhook.core.incident import Pair
-from webhook.edge.queue import task_name
+from webhook.edge.queue import KEY_PREFIX, task_name
 from webhook.errors import RECORD, ConfigError, StateConflict, Unavailable, WebhookError
 from webhook.execution import LEASE
 from webhook.ports import LEDGER_FAULT, Errand
@@ -84,6 +84,9 @@ def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
         watch=services.watch,
         ledger=services.ledger,
         revision=lambda: services.current.rulebook.revision,
+        rung=lambda: services.watch.rung(KEY_PREFIX + role),
+        # It has no work: it ends at once, and is started again.
+        end=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
     _register(services, heart)
     if role == "intake":

@@ -10,13 +10,19 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+import structlog
+
 from webhook.errors import Unavailable
 from webhook.ports import Pulse
 from webhook.wiring.clock import now
 
+log = structlog.get_logger()
+
 #: It is said so often, and who has not said it for so long is missed.
 PULSE_SECONDS = 3.0
 LEASE = timedelta(seconds=15)
+#: So many beats in a row that find doorbells which a worker without work does not hear make it deaf: it takes 4 ms.
+DEAF_BEATS = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,11 +34,19 @@ class Heart:
     watch: Any
     ledger: Any
     revision: Callable[[], str]
+    #: How many doorbells wait to be heard by workers of this role.
+    rung: Callable[[], int]
+    #: Ends this worker, so that another takes its place.
+    end: Callable[[], None]
     started_at: datetime = field(default_factory=now)
     _busy: dict[int, datetime] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
     #: What was wrong with the record when it was last looked at.
     _record: str = ""
+    #: How many doorbells were heard, and in how many beats since then others waited in vain.
+    _heard: int = 0
+    _heard_before: int = 0
+    _in_vain: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -41,6 +55,7 @@ class Heart:
         number = next(self._numbers)
         with self._lock:
             self._busy[number] = now()
+            self._heard += 1
         try:
             yield
         finally:
@@ -56,6 +71,7 @@ class Heart:
         # First, because a database that is away takes its time to say so.
         self.watch.pulse(self._pulse(), lease=LEASE)
         self._record = self._look_at_record()
+        self._listen()
 
     def stop(self) -> None:
         """The worker ends as it should.
@@ -64,6 +80,17 @@ class Heart:
             Unavailable: Redis is away.
         """
         self.watch.leave(self._pulse())
+
+    def _listen(self) -> None:
+        # When Redis goes away just as a message is acknowledged, Celery goes on without an error, takes the message for
+        # one that is still worked on, and with it all that may be prefetched: no other is ever taken.
+        with self._lock:
+            is_idle = not self._busy and self._heard == self._heard_before
+            self._heard_before = self._heard
+        self._in_vain = self._in_vain + 1 if is_idle and self.rung() else 0
+        if self._in_vain >= DEAF_BEATS:
+            log.error("it hears no doorbells any more, and makes room for another", action="pulse")
+            self.end()
 
     def _pulse(self) -> Pulse:
         with self._lock:

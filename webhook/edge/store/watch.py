@@ -75,6 +75,11 @@ class RedisWatch:
             faults={name.decode(): int(number) for name, number in faults.items()},
         )
 
+    def rung(self, queue: str) -> int:
+        """How many doorbells of a queue nobody has heard yet."""
+        with _answering():
+            return int(self.client.llen(queue))
+
     def count_fault(self, what: str) -> None:
         """It went wrong once more."""
         with _answering():

@@ -1,0 +1,84 @@
+"""A worker that lives says so, and one that hears no doorbells any more makes room for another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from webhook.errors import Unavailable
+from webhook.ports import Pulse
+from webhook.wiring.pulse import DEAF_BEATS, Heart
+
+
+@dataclass
+class World:
+    """Redis and the record of one worker, and whether it was ended."""
+
+    pulses: list[Pulse] = field(default_factory=list)
+    rung: int = 0
+    words: str = ""
+    ended: int = 0
+
+    def pulse(self, pulse: Pulse, *, lease: timedelta) -> None:
+        self.pulses.append(pulse)
+
+    def ready(self) -> None:
+        if self.words:
+            raise Unavailable("the audit database", self.words)
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+def heart(world: World) -> Heart:
+    return Heart(
+        role="intake",
+        owner="host:1",
+        watch=world,
+        ledger=world,
+        revision=lambda: "r",
+        rung=lambda: world.rung,
+        end=world.end,
+    )
+
+
+def test_it_says_since_when_it_is_busy_and_what_is_wrong_with_the_record() -> None:
+    world = World(words="disk I/O error")
+    beating = heart(world)
+    beating.beat()
+    with beating.at_work():
+        beating.beat()
+    beating.beat()
+    assert [pulse.busy_since is None for pulse in world.pulses] == [True, False, True]
+    assert [pulse.record for pulse in world.pulses][1:] == ["the audit database is not available: disk I/O error"] * 2
+
+
+def test_doorbells_that_a_worker_without_work_does_not_hear_end_it() -> None:
+    world = World(rung=1)
+    beating = heart(world)
+    for _ in range(DEAF_BEATS - 1):
+        beating.beat()
+    assert world.ended == 0
+    beating.beat()
+    assert world.ended == 1
+
+
+def test_one_that_is_at_work_or_hears_some_is_not_deaf() -> None:
+    world = World(rung=5)
+    beating = heart(world)
+    with beating.at_work():
+        for _ in range(3 * DEAF_BEATS):
+            beating.beat()
+    for _ in range(3 * DEAF_BEATS):
+        with beating.at_work():
+            pass
+        beating.beat()
+    assert world.ended == 0
+
+
+def test_one_for_whom_nobody_rings_is_not_deaf() -> None:
+    world = World()
+    beating = heart(world)
+    for _ in range(3 * DEAF_BEATS):
+        beating.beat()
+    assert world.ended == 0
