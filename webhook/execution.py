@@ -100,7 +100,8 @@ class Execution:
             return None
         self.active.add(id)
         try:
-            return self._perform(run)
+            with structlog.contextvars.bound_contextvars(run=id, incident=run.incident):
+                return self._perform(run)
         finally:
             self.active.discard(id)
             self.live.forget(id)

@@ -126,8 +126,9 @@ def _register(services: Services, heart: Heart) -> None:
 
     def heard(answer: Callable[[], object], errand: Errand, about: str) -> None:
         services.current.follow()
-        with heart.at_work():
-            _hear(services, answer, errand=errand, about=about)
+        name = "run" if errand in (Errand.EXECUTE, Errand.PLAN) else "about"
+        with heart.at_work(), structlog.contextvars.bound_contextvars(**{name: about}):
+            _hear(services, answer, errand=errand)
 
     @task(name=task_name(Errand.INTAKE))
     def intake(id: str) -> None:
@@ -149,15 +150,15 @@ def _register(services: Services, heart: Heart) -> None:
     services.app.finalize()
 
 
-def _hear(services: Services, answer: Callable[[], object], *, errand: Errand, about: str) -> None:
+def _hear(services: Services, answer: Callable[[], object], *, errand: Errand) -> None:
     try:
         result = answer()
     except (Unavailable, StateConflict) as error:
         # Nothing is lost: what is to be done stands in the store, and upkeep rings again.
-        log.warning("it has to wait", action=errand.value, about=about, error=str(error))
+        log.warning("it has to wait", action=errand.value, error=str(error))
         _count(services, error)
     else:
-        log.info("done", action=errand.value, about=about, result=result)
+        log.info("done", action=errand.value, result=result)
 
 
 def _count(services: Services, error: WebhookError) -> None:
