@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 
+import grpc
 import httpx
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.journey.harness import Alertmend, Processes, answers, firing, notification, until
+from tests.journey.harness import Alertmend, Processes, answers, firing, free_port, notification, until
 
 
 def health(alertmend: Alertmend) -> dict[str, bool]:
@@ -74,3 +76,17 @@ def test_signs_of_life_stay_away_when_a_worker_does(processes: Processes) -> Non
     until(lambda: alive() == [], "the signs of life stay away")
     os.kill(pid, signal.SIGCONT)
     until(lambda: alive() == ["AlertmendAlive"], "they come again")
+
+
+def test_whoever_asks_in_grpc_is_told_the_same(processes: Processes) -> None:
+    port = free_port()
+    alertmend = Alertmend(processes, options=[f"--grpc.listen-address=127.0.0.1:{port}"])
+    alertmend.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        watched = health.Watch(health_pb2.HealthCheckRequest(service=""), timeout=300)
+        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+        os.kill(alertmend.child("runs"), signal.SIGSTOP)
+        assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        os.kill(alertmend.child("runs"), signal.SIGCONT)
+        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING

@@ -178,6 +178,7 @@ class Supervisor:
 @storage_path
 @click.option("--web.listen-address", "listen_address", default="127.0.0.1:9480", show_default=True)
 @click.option("--web.config.file", "web_config_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--grpc.listen-address", "grpc_address", help="Answer grpc.health.v1 here; it takes no credentials.")
 @click.option("--web.insecure", "insecure", is_flag=True, help="Without any credentials, listen beyond loopback.")
 @click.option(
     "--config.watch/--no-config.watch", "watch", default=True, show_default=True, help="Take over changed files."
@@ -191,6 +192,7 @@ def serve(
     storage_path: Path,
     listen_address: str,
     web_config_file: Path | None,
+    grpc_address: str | None,
     insecure: bool,
     watch: bool,
     role: str,
@@ -210,6 +212,8 @@ def serve(
         raise click.BadParameter(str(error), param_hint="--shutdown.grace") from None
     if role != "worker":
         _check_address(listen_address, is_protected=web_config_file is not None, insecure=insecure)
+    if grpc_address is not None:
+        _host(grpc_address, option="--grpc.listen-address")
     log_options = [f"--log.format={log_format}", f"--log.level={log_level}"]
     shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}", *log_options]
     web_config = [f"--web.config.file={web_config_file}"] if web_config_file else []
@@ -218,10 +222,12 @@ def serve(
     supervisor.listen()
     with _only_one(storage_path):
         if role != "worker":
-            _refuse_taken(listen_address)
+            for address in filter(None, (listen_address, grpc_address)):
+                _refuse_taken(address)
         wants_valkey = _prepare([*shared, *web_config])
         valkey = EmbeddedValkey(storage=storage_path) if wants_valkey else None
         web = [f"--web.listen-address={listen_address}", *web_config, *(["--web.insecure"] if insecure else [])]
+        web += [f"--grpc.listen-address={grpc_address}"] if grpc_address else []
         roles = _roles(role, shared, web, grace_seconds)
         try:
             if valkey is not None and not valkey.start():
@@ -259,14 +265,19 @@ def _prepare(shared: Sequence[str]) -> bool:
 
 
 def _check_address(address: str, *, is_protected: bool, insecure: bool) -> None:
-    host, colon, port = address.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise click.BadParameter(f"{address!r} is not host:port", param_hint="--web.listen-address")
+    host = _host(address, option="--web.listen-address")
     if not is_protected and not insecure and not _is_loopback(host.strip("[]")):
         raise click.UsageError(
             f"without --web.config.file anyone who reaches {address} could have playbooks run. Listen on 127.0.0.1,"
             " give a --web.config.file with users and tokens, or say --web.insecure if something else protects it."
         )
+
+
+def _host(address: str, *, option: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise click.BadParameter(f"{address!r} is not host:port", param_hint=option)
+    return host
 
 
 def _refuse_taken(address: str) -> None:

@@ -62,6 +62,7 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
     inbox, servers = build_inbox(config, storage), list[uvicorn.Server]()
     ledger = cast("SqlLedger", LateLedger(partial(open_ledger, config, storage)))
     watch = build_watch(config, storage)
+    checks = cache(partial(build_checks, followed, watch, ledger, storage))
     app = make_app(
         authenticator=Authenticator(web_config, key=_session_key(web_config, arguments.storage_path)),
         put=inbox.put,
@@ -72,11 +73,17 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
         desk=LateDesk(site),
         take_over=lambda actor: take_over_aside(site, actor=actor, log_options=log_options),
         watched=Watched(
-            checks=cache(partial(build_checks, followed, watch, ledger, storage)),
+            checks=checks,
             gauges=cache(partial(build_gauges, followed, watch, ledger, storage)),
             stalled_seconds=lambda: inbox.stalled_seconds,
         ),
     )
+    if arguments.grpc_address:
+        # Imported only for those who want it: it is large.
+        from webhook.web.grpc import serve_grpc
+
+        # It serves as long as someone holds it, which is as long as the application is there.
+        app.state.grpc = serve_grpc(arguments.grpc_address, checks)
     is_open = web_config is not None or arguments.insecure
     # What is to be followed lies in the storage path.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -120,6 +127,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config.file", dest="config_file", type=Path, required=True)
     parser.add_argument("--storage.path", dest="storage_path", type=Path, required=True)
     parser.add_argument("--web.listen-address", dest="listen_address", default="127.0.0.1:9480")
+    parser.add_argument("--grpc.listen-address", dest="grpc_address")
     parser.add_argument("--web.config.file", dest="web_config_file", type=Path)
     parser.add_argument("--web.insecure", dest="insecure", action="store_true")
     parser.add_argument("--log.format", dest="log_format", default="logfmt")
