@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from starlette.applications import Starlette
 
 from tests.flow.scene import Scene, alert, rule
 from tests.web.conftest import Client
+from tests.web.test_receiver import ALERT, body
 from webhook.core.rule import Breaker, Guards, Mode
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
@@ -212,7 +214,20 @@ def test_explain_says_what_would_be_decided(client: Client, scene: Scene, asked:
     answer = send(client, "/explain", asked=asked)
     assert answer.status_code == 200
     assert "checks" in answer.text
-    assert send(client, "/explain", asked="nothing like it").status_code == 400
+
+
+def test_what_cannot_be_explained_stays_in_the_form_with_the_reason(client: Client, scene: Scene) -> None:
+    answer = send(client, "/explain", asked="nothing like it")
+    assert answer.status_code == 400
+    assert ">nothing like it</textarea>" in answer.text
+    assert "write labels as name=value" in answer.text
+
+
+def test_a_notification_of_many_alerts_can_be_explained(client: Client, scene: Scene) -> None:
+    alerts = [{**ALERT, "labels": {"alertname": "Down", "instance": f"web{i}", "x": "%" * 900}} for i in range(50)]
+    answer = send(client, "/explain", asked=json.dumps(body(*alerts)))
+    assert answer.status_code == 200, answer.text[:300]
+    assert send(client, "/explain", asked="a" * 1_100_000).status_code == 413
 
 
 def test_the_stream_of_a_page_is_the_part_that_the_page_was_built_from(client: Client, scene: Scene) -> None:

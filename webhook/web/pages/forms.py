@@ -39,7 +39,7 @@ def with_token(request: Request, answer: Response, token: str) -> Response:
     return answer
 
 
-async def sent(request: Request) -> Mapping[str, str]:
+async def sent(request: Request, *, limit_bytes: int = MAX_BYTES) -> Mapping[str, str]:
     """The fields of a form of ours, each in one piece; the last of a name counts.
 
     Raises:
@@ -51,8 +51,8 @@ async def sent(request: Request) -> Mapping[str, str]:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BYTES:
-            raise PayloadTooLarge(f"the form is larger than {MAX_BYTES} bytes")
+        if len(body) > limit_bytes:
+            raise PayloadTooLarge(f"the form is larger than {limit_bytes} bytes")
     try:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
     except ValueError:

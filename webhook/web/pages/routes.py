@@ -109,7 +109,7 @@ async def _static(request: Request) -> Response:
 
 
 async def _unasked(_: Request) -> dict[str, object]:
-    return {"asked": "", "found": []}
+    return {"asked": "", "found": [], "words": ""}
 
 
 def _verified(ledger: SqlLedger, authenticator: Authenticator) -> Load:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Of a payload with more alerts the first are explained.
 MOST_ALERTS = 20
+#: As a form a notification takes more than it does as JSON.
+MOST_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +78,21 @@ class Explain:
             return await self.page(request)
         try:
             identity = await self.page.site.authenticator.allow(request, Role.VIEWER)
-            asked = (await sent(request)).get("asked", "")
-            found = await run_in_threadpool(self._explain, asked)
+            asked = (await sent(request, limit_bytes=MOST_BYTES)).get("asked", "")
+            said = await self._said(asked)
+            token = token_of(request)
+            context = {**await self.page.context(request, identity, token), "asked": asked, **said}
         except WebhookError as error:
             return refusal(self.page.site, request, error)
-        token = token_of(request)
-        context = {**await self.page.context(request, identity, token), "asked": asked, "found": found}
-        return with_token(request, HTMLResponse(render(self.page.template, context), headers=HEADERS), token)
+        status = 400 if said["words"] else 200
+        return with_token(request, HTMLResponse(render(self.page.template, context), status, HEADERS), token)
+
+    async def _said(self, asked: str) -> Mapping[str, Any]:
+        """What would be decided; or why that cannot be told, above the form as it was sent."""
+        try:
+            return {"found": await run_in_threadpool(self._explain, asked), "words": ""}
+        except PayloadError as error:
+            return {"found": [], "words": str(error)}
 
     def _explain(self, asked: str) -> list[Mapping[str, Any]]:
         explaining = self.desk().explaining

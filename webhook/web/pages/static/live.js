@@ -18,14 +18,21 @@ if (live) {
   source.addEventListener("error", () => say("not live: reconnecting", "warn"));
   source.addEventListener("over", () => { source.close(); say("", "plain"); });
   source.addEventListener("part", (event) => {
-    const open = new Set([...live.querySelectorAll("details[open][id]")].map((found) => found.id));
-    const focused = live.contains(document.activeElement) ? document.activeElement.id : "";
     // A form that someone is filling in is not taken from under their hands.
     if (live.querySelector("form :focus")) {
       return;
     }
+    const focused = live.contains(document.activeElement) ? document.activeElement.id : "";
+    const kept = [...live.querySelectorAll("details[id], input[id]")];
     live.innerHTML = event.data;
-    open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+    kept.forEach((old) => {
+      const fresh = document.getElementById(old.id);
+      if (fresh instanceof HTMLDetailsElement) {
+        fresh.open = old.open;
+      } else if (fresh instanceof HTMLInputElement) {
+        fresh.value = old.value;
+      }
+    });
     if (focused) {
       document.getElementById(focused)?.focus();
     }
