@@ -135,8 +135,8 @@ def test_an_operator_signs_in_approves_under_their_name_and_signs_out(guarded: G
     expect(card.get_by_label("Comment")).to_have_value("it is quiet now")
     card.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("by oncall")).to_be_visible()
-    [entry] = guarded.items("audit", event="approval")
-    assert (entry["actor"], entry["body"]["comment"]) == ("oncall", "it is quiet now")
+    [entry] = guarded.items("audit", event="approval", actor="oncall")
+    assert entry["body"]["comment"] == "it is quiet now"
     page.get_by_role("button", name="Log out").click()
     expect(page).to_have_title("Sign in · alertmend")
     page.goto("/approvals")
