@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from webhook.core.audit import timestamp
+from webhook.core.audit import Event, timestamp
 from webhook.core.incident import Run, RunState, TaskStatus
 from webhook.core.search import Query, read_query, term
 from webhook.core.transcript import task_results, text_of
@@ -22,7 +22,7 @@ from webhook.web.api import DEFAULT_LIMIT, Asked, listing, read_asked
 from webhook.web.live import RunAccount
 from webhook.web.pages.charts import probe_chart
 from webhook.web.pages.source import read_source
-from webhook.web.pages.timeline import lasted, said_of, steps_of
+from webhook.web.pages.timeline import approval_of, lasted, said_of, steps_of
 from webhook.wiring.clock import now
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def _entry_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
     body = found["body"]
     decision = body.get("decision") if isinstance(body.get("decision"), dict) else {}
     words = (decision or {}).get("reason") or said_of(body)
+    if found["event"] == Event.APPROVAL:
+        words = ": ".join(filter(None, (approval_of(body), words)))
     return {**found, "guard": (decision or {}).get("guard"), "words": words}
 
 

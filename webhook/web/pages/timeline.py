@@ -110,9 +110,14 @@ def _resolved(entry: Mapping[str, Any], _: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _approval(_: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
+    felt = "good" if body.get("said") == "approve" else "warn"
+    return {"title": approval_of(body), "words": said_of(body), "tone": felt}
+
+
+def approval_of(body: Mapping[str, Any]) -> str:
+    """What an entry about an approval is about."""
     said = str(body.get("said", "ask"))
-    title, felt = _APPROVALS.get(said, said), "good" if said == "approve" else "warn"
-    return {"title": title, "words": said_of(body), "tone": felt}
+    return _APPROVALS.get(said, said)
 
 
 def _escalated(_: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
