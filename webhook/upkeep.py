@@ -111,13 +111,19 @@ class Upkeep:
             log.warning("a run was lost", action="lose", run=id, processes_ended=ended)
 
     def _look_at_due(self) -> None:
-        now, doorbells = self.now(), []
+        # Who is called out of a waiting line is due at once: a place that is free is not left so until the next time.
+        if self._look_at_due_once():
+            self._look_at_due_once()
+
+    def _look_at_due_once(self) -> bool:
+        """Whether anyone was called out of a waiting line."""
+        now, doorbells, called = self.now(), list[Doorbell](), 0
         for due in self.change.store.take_due(now, again_at=now + RING_AGAIN, limit=PORTION):
             kind, _, rest = due.partition(":")
             if kind == "pair":
                 doorbells.append(Doorbell(errand=Errand.RECONSIDER, about=rest))
             elif kind == "line":
-                self.change.store.call_line(rest, due=line_due(rest), now=now, limit=CALLED_AT_ONCE)
+                called += self.change.store.call_line(rest, due=line_due(rest), now=now, limit=CALLED_AT_ONCE)
             elif kind == "storm":
                 self._look_at_storm(parse_crowd(rest))
             elif kind == "escalation":
@@ -128,6 +134,7 @@ class Upkeep:
             else:
                 doorbells += self._look_at_run(rest, due=due)
         self.change.store.ring(doorbells)
+        return called > 0
 
     def _look_at_run(self, id: str, *, due: str) -> list[Doorbell]:
         run = self.change.store.read(Keys(runs=frozenset([id]))).runs.get(id)
