@@ -237,3 +237,9 @@ def test_a_circle_ends(site: Site, files: dict[str, str]) -> None:
     for name, content in files.items():
         site.write(name, content)
     assert site.problems("{restart_name: x}") == []
+
+
+def test_an_option_that_nobody_described_is_missed_without_a_description(site: Site) -> None:
+    options = "argument_specs: {main: {options: {service: {required: true}}}}\n"
+    site.write("playbooks/roles/restart/meta/argument_specs.yml", options)
+    assert site.problems("{}")[0].endswith("the variable 'service' is missing; the role restart needs it")

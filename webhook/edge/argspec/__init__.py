@@ -40,4 +40,6 @@ class ArgumentSpecs:
             needing = [claim for claim in claims if claim.is_required]
             if needing and self.elsewhere is not None and name not in given and name not in self.elsewhere:
                 option, role = needing[0].option, needing[0].role
-                (vars or step).report(f"the variable {name!r} is missing; {role} needs it: {option.description}")
+                (vars or step).report(
+                    f"the variable {name!r} is missing; {role} needs it: {option.description}".removesuffix(": ")
+                )

@@ -63,7 +63,7 @@ def _check_keys(node: Node, option: Option, *, of: str) -> None:
         check_value(value, option.options[name], of=of)
     for name, inner in option.options.items():
         if inner.is_required and name not in given:
-            node.report(f"the key {name!r} is missing; {of} needs it: {inner.description}")
+            node.report(f"the key {name!r} is missing; {of} needs it: {inner.description}".removesuffix(": "))
 
 
 def _option(spec: Mapping[str, Any]) -> Option:
