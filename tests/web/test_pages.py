@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bcrypt
@@ -30,6 +32,7 @@ from webhook.ports import Batch
 from webhook.rehearsal.memory import MemoryLedger
 from webhook.web.pages.forms import COOKIE
 from webhook.web.pages.render import POLICY
+from webhook.web.pages.source import MOST_BYTES, read_source
 
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = [
@@ -238,6 +241,24 @@ def test_the_stream_of_a_page_is_the_part_that_the_page_was_built_from(client: C
     assert re.sub(r">[^<>]* ago<", "><", part) in page
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_label_cannot_speak_for_the_stream(client: Client, scene: Scene, end: str) -> None:
+    scene.delivers(alert("web3", evil=f"before{end}event: over{end}{end}after"))
+    lines = first_part(client.app, f"/incidents/{scene.incidents[-1].id}").splitlines()
+    assert "event: over" in lines
+    assert any(line.startswith("after") for line in lines)
+
+
+def test_the_hash_of_a_playbook_is_that_of_the_whole_file(scene: Scene, tmp_path: Path) -> None:
+    content = b"# long\n" * MOST_BYTES
+    (tmp_path / scene.runs[0].playbook).write_bytes(content)
+    desk = SimpleNamespace(current=SimpleNamespace(config=SimpleNamespace(playbooks=tmp_path)))
+    found = read_source(lambda: desk, scene.runs[0])  # type: ignore[arg-type, return-value]
+    assert found is not None
+    assert found.hash == hashlib.sha256(content).hexdigest()
+    assert len(found.text) == MOST_BYTES
+
+
 def test_filters_stand_in_the_address(client: Client, scene: Scene) -> None:
     answer = client.get("/audit?event=decision&decision=run")
     assert answer.status_code == 200
@@ -296,6 +317,8 @@ def first_part(app: Starlette, path: str) -> str:
         scope |= {"query_string": b"", "root_path": "", "server": ("alertmend", 80), "http_version": "1.1"}
         await app(scope, receive, send)
         text = b"".join(sent).decode().split("event: part\n")[1]
-        return "\n".join(line.removeprefix("data: ") for line in text.split("\n") if line.startswith("data: "))
+        # As a browser reads it: either character ends a line.
+        lines = re.split("\r\n|\r|\n", text)
+        return "\n".join(line.removeprefix("data: ") for line in lines if line.startswith("data: "))
 
     return asyncio.run(asyncio.wait_for(ask(), 20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -142,4 +143,5 @@ def refusal(site: Site, request: Request, error: WebhookError) -> Response:
 
 
 def _data(text: str) -> bytes:
-    return b"".join(b"data: %s\n" % line.encode() for line in text.split("\n"))
+    # A carriage return ends a line of the stream, too: what follows it in a label would be a field of its own.
+    return b"".join(b"data: %s\n" % line.encode() for line in re.split("\r\n|\r|\n", text))

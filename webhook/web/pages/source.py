@@ -18,7 +18,7 @@ MOST_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A playbook's text, and its SHA-256."""
+    """A playbook's text, cut where it is very long, and the SHA-256 of the whole file."""
 
     text: str
     hash: str
@@ -29,8 +29,9 @@ def read_source(desk: Callable[[], Desk], run: Run) -> Source | None:
     """The run's playbook; None when it cannot be read any more."""
     try:
         folder = desk().current.config.playbooks
-        content = (folder / run.playbook).read_bytes()[:MOST_BYTES]
+        content = (folder / run.playbook).read_bytes()
     except (OSError, WebhookError):
         return None
     note = "As it lies there now; the roles that it uses are beside it."
-    return Source(text=content.decode(errors="replace"), hash=hashlib.sha256(content).hexdigest(), note=note)
+    text = content[:MOST_BYTES].decode(errors="replace")
+    return Source(text=text, hash=hashlib.sha256(content).hexdigest(), note=note)
