@@ -249,6 +249,12 @@ def test_a_label_cannot_speak_for_the_stream(client: Client, scene: Scene, end: 
     assert any(line.startswith("after") for line in lines)
 
 
+def test_a_run_that_waits_for_people_says_which_alert_it_is_for(client: Client, scene: Scene) -> None:
+    text = client.get(f"/runs/{scene.runs[-1].id}").text
+    assert "Why it would run" in text
+    assert "Because of <strong>Slow</strong>" in text
+
+
 def test_the_hash_of_a_playbook_is_that_of_the_whole_file(scene: Scene, tmp_path: Path) -> None:
     content = b"# long\n" * MOST_BYTES
     (tmp_path / scene.runs[0].playbook).write_bytes(content)

@@ -132,11 +132,15 @@ class OneRun:
         }
 
     def _decision(self, run: Run) -> Mapping[str, Any]:
-        """The body of the decision to run it."""
-        terms = (term("incident", run.incident), term("event", "decision"), term("decision", "run"))
-        page = self.ledger.page(listing("audit"), Query(terms=terms), limit=50, seconds=0.5)
-        bodies = [json.loads(row["body"]) for row in page.rows if row["at"] <= timestamp(run.started_at or now())]
-        return bodies[0] if bodies else {}
+        """The body of the decision behind it: to run it, or to ask people first."""
+        until = timestamp(run.started_at or run.finished_at or now())
+        choices = (term("decision", "run"), term("guard", "approval"))
+        rows = [row for choice in choices for row in self._decisions(run, choice) if row["at"] <= until]
+        return json.loads(max(rows, key=lambda row: row["seq"])["body"]) if rows else {}
+
+    def _decisions(self, run: Run, choice: str) -> Sequence[Mapping[str, Any]]:
+        terms = (term("incident", run.incident), term("event", "decision"), choice)
+        return self.ledger.page(listing("audit"), Query(terms=terms), limit=50, seconds=0.5).rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
