@@ -94,10 +94,10 @@ def test_what_cannot_be_stored_is_a_503_that_names_who_is_away_so_that_it_is_sen
 def test_what_breaks_unforeseen_is_a_status_that_makes_alertmanager_try_again(
     client: Client, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def breaks() -> None:
+    def breaks() -> str:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(inbox, "ping", breaks)
+    monkeypatch.setattr(inbox, "ask", breaks)
     answer = client.post(PATH, json=body(ALERT))
     assert answer.status_code == 500
     assert "out of luck" not in answer.text
