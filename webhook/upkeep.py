@@ -60,7 +60,7 @@ class Upkeep:
         self.seal_what_was_left()
         self.recovering.recover()
         self._lose_runs()
-        self._look_at_due()
+        self.look_at_due()
 
     def seal_what_was_left(self) -> None:
         """Seal every batch whose writer vanished between its commit and its seal."""
@@ -110,7 +110,8 @@ class Upkeep:
         if self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:{phase}", at=moment.now):
             log.warning("a run was lost", action="lose", run=id, processes_ended=ended)
 
-    def _look_at_due(self) -> None:
+    def look_at_due(self) -> None:
+        """Call those who wait for what has come: a time, or a place that is free."""
         # Who is called out of a waiting line is due at once: a place that is free is not left so until the next time.
         if self._look_at_due_once():
             self._look_at_due_once()

@@ -141,13 +141,20 @@ def _register(services: Services, heart: Heart) -> None:
 
     @task(name=task_name(Errand.EXECUTE))
     def execute(id: str) -> None:
-        heard(lambda: services.execution.execute(id), Errand.EXECUTE, id)
+        heard(lambda: _execute(services, id), Errand.EXECUTE, id)
 
     @task(name=task_name(Errand.PLAN))
     def plan(id: str) -> None:
         heard(lambda: services.execution.plan(id), Errand.PLAN, id)
 
     services.app.finalize()
+
+
+def _execute(services: Services, id: str) -> object:
+    outcome = services.execution.execute(id)
+    # Its place is free: who waits for it is called now, and not at the next beat.
+    services.upkeep.look_at_due()
+    return outcome
 
 
 def _hear(services: Services, answer: Callable[[], object], *, errand: Errand) -> None:
