@@ -8,8 +8,8 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from tests.flow.scene import Scene, alert, rule
 from tests.web.conftest import Client
 from tests.web.test_receiver import ALERT, body
+from webhook.core.incident import TaskResult, TaskStatus
 from webhook.core.rule import Breaker, Guards, Mode
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
@@ -33,6 +34,7 @@ from webhook.rehearsal.memory import MemoryLedger
 from webhook.web.pages.forms import COOKIE
 from webhook.web.pages.render import POLICY
 from webhook.web.pages.source import MOST_BYTES, read_source
+from webhook.web.pages.tasks import branches_of
 
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = [
@@ -44,6 +46,9 @@ HOSTILE = [
     "</pre></textarea>",
 ]
 TOKEN = "t" * 43
+TASK = TaskResult(
+    name="", host="web1", status=TaskStatus.OK, started_at=datetime(2026, 1, 31, tzinfo=UTC), duration_seconds=0.1
+)
 BREAKER = Breaker(failures=3, window=timedelta(hours=1), open_for=timedelta(hours=1))
 PAGES = ["/", "/incidents", "/runs", "/approvals", "/rules", "/audit", "/audit/verify", "/explain", "/pauses"]
 
@@ -263,6 +268,18 @@ def test_the_hash_of_a_playbook_is_that_of_the_whole_file(scene: Scene, tmp_path
     assert found is not None
     assert found.hash == hashlib.sha256(content).hexdigest()
     assert len(found.text) == MOST_BYTES
+
+
+def test_the_tasks_of_a_role_hang_together() -> None:
+    names = ["Look", "restart : Preflight", "restart : Act", "Say", "verify : Look"]
+    results = [replace(TASK, name=name) for name in names]
+    found = [(branch.role, [(task.number, task.name) for task in branch.tasks]) for branch in branches_of(results)]
+    assert found == [
+        ("", [(1, "Look")]),
+        ("restart", [(2, "Preflight"), (3, "Act")]),
+        ("", [(4, "Say")]),
+        ("verify", [(5, "Look")]),
+    ]
 
 
 def test_filters_stand_in_the_address(client: Client, scene: Scene) -> None:

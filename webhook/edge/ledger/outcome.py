@@ -40,9 +40,9 @@ def summarized(
     found: dict[tuple[str, str], dict[str, Any]] = {}
 
     def of(row: Mapping[str, Any]) -> dict[str, Any]:
-        empty = {"target": row["target"], "incidents": 0, "came_back": 0, "cleared_by_itself": 0, "runs": {}}
+        empty = {"target": row["target"], "incidents": 0, "came_back": 0, "cleared_by_itself": 0, "cleared_with_us": 0}
         times = {"mean_seconds_with_us": None, "mean_seconds_by_itself": None}
-        return found.setdefault((row["rule"], row["target"]), {**empty, **times})
+        return found.setdefault((row["rule"], row["target"]), {**empty, "runs": {}, **times})
 
     for row in run_rows:
         of(row)["runs"][row["outcome"] or "under_way"] = row["runs"]
@@ -54,6 +54,7 @@ def summarized(
             summary["cleared_by_itself"] = row["incidents"]
             summary["mean_seconds_by_itself"] = row["seconds"]
         elif row["resolved_by"] == ResolvedBy.REMEDIATION:
+            summary["cleared_with_us"] = row["incidents"]
             summary["mean_seconds_with_us"] = row["seconds"]
     by_rule: dict[str, list[dict[str, Any]]] = {}
     for (rule, _), summary in sorted(found.items()):

@@ -22,6 +22,7 @@ from webhook.web.api import DEFAULT_LIMIT, Asked, listing, read_asked
 from webhook.web.live import RunAccount
 from webhook.web.pages.charts import probe_chart
 from webhook.web.pages.source import read_source
+from webhook.web.pages.tasks import branches_of
 from webhook.web.pages.timeline import approval_of, lasted, said_of, steps_of
 from webhook.wiring.clock import now
 
@@ -124,6 +125,7 @@ class OneRun:
             "output": text_of(passages),
             "is_going": run.state is not RunState.FINISHED,
             "took": _seconds(run.started_at, run.finished_at),
+            "branches": branches_of(results),
             "first_failure": _first_failure(results),
             "probes": probe_chart(run.probes, acted_at=run.acted_at),
             "revision": (decision.get("evidence") or {}).get("rules"),

@@ -134,4 +134,12 @@ def summed(outcomes: list[Mapping[str, Any]]) -> Mapping[str, Any]:
         "came_back": sum(row["came_back"] for row in outcomes),
         "cleared_by_itself": sum(row["cleared_by_itself"] for row in outcomes),
         "runs": runs,
+        "with_us": _mean(outcomes, "mean_seconds_with_us", "cleared_with_us"),
+        "by_itself": _mean(outcomes, "mean_seconds_by_itself", "cleared_by_itself"),
     }
+
+
+def _mean(outcomes: list[Mapping[str, Any]], seconds: str, count: str) -> float | None:
+    """Over all hosts, each with as much weight as it had incidents."""
+    known = [row for row in outcomes if row[seconds] is not None and row[count]]
+    return sum(row[seconds] * row[count] for row in known) / sum(row[count] for row in known) if known else None
