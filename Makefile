@@ -26,7 +26,8 @@ run: install ## Serve the example on 127.0.0.1:9480, with an embedded Valkey and
 demo: install ## A toy breaks and is mended, then the refusals (ARGS=--exit ends by itself)
 	@exec $(BIN)/alertmend demo $(ARGS)
 
-test: check ## Check, then run every test
+test: check ## Check, then run every test; what they need from Debian is installed first
+	@test -n "$(ARGS)" || tests/packages
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/installed-dev ## Formatter, linter, types, import contracts, YAML and Ansible lint

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.playbooks.debian import install
+from tests.playbooks.debian import find
 from tests.playbooks.stage import free_port, wait_until
 
 ZONE = "shop.example"
@@ -41,7 +41,7 @@ class Bind:
 @contextmanager
 def bind(folder: Path, address: str) -> Iterator[Bind]:
     """BIND, with the record at an address."""
-    named = install(program="named", package="bind9 bind9-dnsutils")
+    named = find(program="named", package="bind9 bind9-dnsutils")
     port = free_port()
     key = subprocess.run(["tsig-keygen", "update"], capture_output=True, text=True, check=True).stdout
     (folder / "update.key").write_text(key)

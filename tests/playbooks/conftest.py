@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.playbooks.debian import install
+from tests.playbooks.debian import find
 from tests.playbooks.nginx import Nginx
 from tests.playbooks.stage import Stage, free_port
 from tests.playbooks.warm import Warm
@@ -40,7 +40,7 @@ def stage(tmp_path: Path, warm: Warm) -> Iterator[Stage]:
 @pytest.fixture
 def nginx() -> Iterator[Nginx]:
     """Stopped, configured on a free port; there is one on a machine, so tests wait for each other."""
-    install(program="nginx", package="nginx-light")
+    find(program="nginx", package="nginx-light")
     with open("/tmp/alertmend-nginx.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         nginx = Nginx(port=free_port())

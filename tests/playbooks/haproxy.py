@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.playbooks.debian import install
+from tests.playbooks.debian import find
 from tests.playbooks.stage import free_port, wait_until
 
 BACKEND = "shop"
@@ -63,7 +63,7 @@ class HAProxy:
 @contextmanager
 def haproxy(folder: Path, servers: Sequence[str], *, extra: str = "", frontend: str = "") -> Iterator[HAProxy]:
     """HAProxy before servers: lines as its configuration has them."""
-    program = install(program="haproxy", package="haproxy")
+    program = find(program="haproxy", package="haproxy")
     proxy = HAProxy(folder=folder, port=free_port())
     configuration = folder / "haproxy.cfg"
     lines = "\n  ".join(f"server {line} check inter 100 fall 2 rise 2" for line in servers)
@@ -132,7 +132,7 @@ class Instance:
 @contextmanager
 def instances(folder: Path, *names: str) -> Iterator[dict[str, Instance]]:
     """Toys by name, all in one nginx that is no service."""
-    program = install(program="nginx", package="nginx-light")
+    program = find(program="nginx", package="nginx-light")
     made = {name: Instance(name=name, port=free_port(), folder=folder) for name in names}
     configuration = folder / "toys.conf"
     servers = "".join(instance.configuration for instance in made.values())

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.playbooks.debian import install
+from tests.playbooks.debian import find
 from tests.playbooks.stage import wait_until
 
 IMAGE = "localhost/toy"
@@ -66,7 +66,7 @@ class Podman:
 def running(folder: Path) -> Iterator[Podman]:
     """Podman with its API; both and all containers are gone afterwards."""
     for program, package in (("podman", "podman crun"), ("busybox", "busybox-static")):
-        install(program=program, package=package)
+        find(program=program, package=package)
     podman = Podman(folder=folder)
     podman.tell("import", str(_image(folder)), IMAGE)
     service = subprocess.Popen(

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.playbooks.debian import install
+from tests.playbooks.debian import find
 from tests.playbooks.stage import free_port, wait_until
 
 
 @contextmanager
 def sshd(folder: Path) -> Iterator[dict[str, object]]:
     """The variables of a host that is reached over it, its host key checked."""
-    program = install(program="sshd", package="openssh-server openssh-client")
+    program = find(program="sshd", package="openssh-server openssh-client")
     port = free_port()
     for name in ("host", "client"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]

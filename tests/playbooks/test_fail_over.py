@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.playbooks.bind import RECORD, ZONE, Bind, bind
-from tests.playbooks.debian import install
+from tests.playbooks.debian import find
 from tests.playbooks.postgresql import Server, pair, programs, writing
 from tests.playbooks.stage import PlayEnd, Stage, wait_until
 
@@ -194,7 +194,7 @@ def interface() -> Iterator[str]:
 def test_a_primary_whose_host_is_gone_is_fenced_by_a_command_and_its_address_taken_over(
     cluster: Cluster, interface: str, tmp_path: Path
 ) -> None:
-    install(program="arping", package="iputils-arping")
+    find(program="arping", package="iputils-arping")
     cluster.primary.kill()
     fenced = tmp_path / "fenced"
     away = {

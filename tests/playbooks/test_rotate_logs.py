@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.playbooks.debian import install
+from tests.playbooks.debian import find
 from tests.playbooks.nginx import Nginx
 from tests.playbooks.stage import PlayEnd, Stage, wait_until
 
@@ -34,7 +34,7 @@ class Logged:
 
 @pytest.fixture
 def logged(nginx: Nginx) -> Iterator[Logged]:
-    install(program="logrotate", package="logrotate")
+    find(program="logrotate", package="logrotate")
     port = nginx.port
     nginx.site.write_text(
         f"server {{ listen 127.0.0.1:{port}; access_log {LOG}; location / {{ return 200 'healthy'; }} }}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.playbooks.debian import install
+from tests.playbooks.debian import find
 from tests.playbooks.haproxy import BACKEND, HAProxy, haproxy, load
 from tests.playbooks.stage import TARGET, PlayEnd, Stage, control, free_port, wait_until
 
@@ -60,7 +60,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(stage: Stage, tmp_path: Path) -> Iterator[Fleet]:
-    nginx = install(program="nginx", package="nginx-light")
+    nginx = find(program="nginx", package="nginx-light")
     slots: list[dict[str, object]] = []
     for number in (1, 2, 3):
         unit, port = f"alertmend-shop-{number}", free_port()
