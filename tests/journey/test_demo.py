@@ -1,6 +1,7 @@
 """`alertmend demo --exit`: what it shows is what it promises, and nothing of it is left."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,17 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path, monk
     show = subprocess.run(command, capture_output=True, text=True, check=False)
     assert show.returncode == 0, show.stdout + show.stderr
     assert re.search(".*".join(SHOWN), show.stdout, re.DOTALL), show.stdout
+    assert list(tmp_path.iterdir()) == []
+    assert str(tmp_path).encode() not in b"".join(_command_lines())
+
+
+def test_whoever_ends_the_demo_ends_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-m", "webhook.cli", "demo"], stdout=subprocess.PIPE, text=True) as show:
+        assert show.stdout is not None
+        next(line for line in show.stdout if "ready:" in line)
+        show.send_signal(signal.SIGTERM)
+        assert show.wait(90) == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
     assert str(tmp_path).encode() not in b"".join(_command_lines())
 

@@ -98,6 +98,8 @@ class Stage:
 @click.option("--exit", "exit_at_end", is_flag=True, help="End after the show, rather than stay for a look around.")
 def demo(exit_at_end: bool) -> None:
     """Show it all on this machine, in under a minute, with nothing to install or to configure."""
+    # Whoever ends the show means the server that it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="alertmend-demo-") as name:
         stage = Stage(folder=Path(name), port=_free_port(), toy_port=_free_port())
         stage.set_up()
@@ -151,7 +153,7 @@ def _show(stage: Stage, server: subprocess.Popen[bytes]) -> None:
 
 
 def _stay(stage: Stage, server: subprocess.Popen[bytes]) -> None:
-    _say(f"\nLook around: curl {stage.url}/api/v1/runs or alertmend audit list --server.url={stage.url}")
+    _say(f"\nLook around: open {stage.url}/ in a browser, or alertmend audit list --server.url={stage.url}")
     _say("Ctrl-C ends it and removes everything.")
     with suppress(KeyboardInterrupt):
         server.wait()
