@@ -124,7 +124,7 @@ def test_a_file_that_holds_no_alert_is_told(explain: Alertmend, tmp_path: Path, 
     file = tmp_path / "body.json"
     file.write_text(body)
     found = explain(f"--payload={file}")
-    assert found.status == 1 and words in found.err
+    assert found.status == 2 and words in found.err
 
 
 @pytest.mark.parametrize("words", [[], ["alertname=Down", "--entry=1"], ["--entry=0"]])
@@ -190,4 +190,4 @@ def test_what_cannot_be_made_again_is_told(
 ) -> None:
     rehearse(ledger, forgotten=True)
     found = alertmend("explain", f"--entry={seq}", "--config.file=/nowhere.yml", f"--storage.path={tmp_path}/data")
-    assert found.status == 1 and words in found.err
+    assert found.status == 2 and words in found.err

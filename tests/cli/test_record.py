@@ -81,7 +81,7 @@ def test_a_list_is_filtered_and_limited(alertmend: Alertmend, serving: Serving) 
     since = alertmend("audit", "list", server, "--since=2026-01-31T12:03:00Z", "--output=json")
     assert [row["seq"] for row in json.loads(since.out)] == [5, 4]
     wrong = alertmend("audit", "list", server, "--since=yesterday")
-    assert (wrong.status, wrong.out) == (1, "")
+    assert (wrong.status, wrong.out) == (2, "")
     assert "'yesterday' is not a time" in wrong.err
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.edge.stub import http, stub
 from tests.journey.harness import free_port
 from webhook.cli.server import Server
-from webhook.errors import ConfigError, NotAuthenticated, Unavailable, WebhookError
+from webhook.errors import ConfigError, NotAuthenticated, PayloadError, Unavailable, WebhookError
 
 
 def test_what_it_answers_is_read_as_json() -> None:
@@ -37,6 +37,7 @@ def test_a_mistake_in_that_file_is_told_before_anyone_is_asked(tmp_path: Path) -
         ("401 Unauthorized", NotAuthenticated, r"who are you\? \(give --http.config.file\)"),
         ("503 Service Unavailable", Unavailable, "alertmend at http://127.0.0.1:[0-9]+ is not available: who are you"),
         ("404 Not Found", WebhookError, "who are you"),
+        ("400 Bad Request", PayloadError, "who are you"),
     ],
 )
 def test_its_own_words_are_repeated(status: str, error: type[WebhookError], words: str) -> None:

@@ -13,7 +13,7 @@ from webhook.cli import options
 from webhook.cli.record import incidents, runs
 from webhook.cli.server import Server
 
-PAUSE_COLUMNS = ("id", "matchers", "until", "created_by", "comment")
+PAUSE_COLUMNS = ("id", "covers", "until", "created_by", "comment")
 
 comment: Callable[[Any], Any] = click.option("--comment", required=True, help="Why; it goes on the record.")
 
@@ -92,7 +92,8 @@ def resume(id: str, comment: str, server_url: str, http_config_file: Path | None
 def pauses(server_url: str, http_config_file: Path | None, output: str) -> None:
     """List what is paused, until when, by whom and why."""
     found = Server(url=server_url, http_config_file=http_config_file).get("/api/v1/pauses")
-    options.write_rows(found["items"], columns=PAUSE_COLUMNS, output=output)
+    rows = [{**pause, "covers": ", ".join(pause["matchers"]) or "everything"} for pause in found["items"]]
+    options.write_rows(found["items"] if output == "json" else rows, columns=PAUSE_COLUMNS, output=output)
 
 
 @click.group()

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from urllib.parse import urlencode
 
 from webhook.core.httpconfig import HttpConfig
-from webhook.errors import NotAuthenticated, Problem, Unavailable, WebhookError
+from webhook.errors import NotAuthenticated, PayloadError, Problem, Unavailable, WebhookError
 from webhook.exchange import NoReply, Reply, Request, exchange, fetch, head_of, reason
 from webhook.httpconfig import credentials, read_http_config
 from webhook.located import load, refuse
@@ -36,6 +36,7 @@ class Server:
         Raises:
             Unavailable: it does not answer.
             NotAuthenticated: credentials are missing or wrong.
+            PayloadError: this cannot be asked.
             WebhookError: it refuses, in its own words.
         """
         return _parsed(self._answer(self._request("GET", _path(path, query))))
@@ -100,6 +101,8 @@ class Server:
             raise NotAuthenticated(f"{words} (give --http.config.file)")
         if reply.status == 503:
             raise Unavailable(self._name, words)
+        if reply.status == 400:
+            raise PayloadError(words)
         raise WebhookError(words)
 
     @property

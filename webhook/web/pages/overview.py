@@ -56,7 +56,7 @@ class Overview:
             age = (at - datetime.fromisoformat(row["opened_at"])) // timedelta(hours=1)
             if 0 <= age < HOURS:
                 counts[HOURS - 1 - age] += 1
-        said = f"{sum(counts)} incidents opened, at most {max(counts)} in an hour"
+        said = f"opened: {sum(counts)}, at most {max(counts)} in an hour"
         return columns("Incidents each hour", counts, begin="24h ago", end="now", said=said)
 
     def _recovery(self) -> Chart:
