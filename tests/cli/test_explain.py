@@ -190,4 +190,4 @@ def test_what_cannot_be_made_again_is_told(
 ) -> None:
     rehearse(ledger, forgotten=True)
     found = alertmend("explain", f"--entry={seq}", "--config.file=/nowhere.yml", f"--storage.path={tmp_path}/data")
-    assert found.status == 2 and words in found.err
+    assert found.status == 1 and words in found.err
