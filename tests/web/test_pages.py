@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ import bcrypt
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from tests.flow.scene import Scene, alert, rule
 from tests.web.conftest import Client
@@ -31,6 +33,10 @@ from webhook.edge.webconfig import Role, WebConfig
 from webhook.errors import Unavailable
 from webhook.ports import Batch
 from webhook.rehearsal.memory import MemoryLedger
+from webhook.web.answers import endpoint
+from webhook.web.auth import Authenticator
+from webhook.web.pages import page
+from webhook.web.pages.bar import Bar
 from webhook.web.pages.forms import COOKIE
 from webhook.web.pages.render import POLICY
 from webhook.web.pages.source import MOST_BYTES, read_source
@@ -287,6 +293,41 @@ def test_filters_stand_in_the_address(client: Client, scene: Scene) -> None:
     assert answer.status_code == 200
     assert "/api/v1/audit.csv?event=decision&amp;decision=run" in answer.text
     assert client.get("/audit?nonsense=1").status_code == 400
+
+
+def test_every_label_that_is_asked_for_counts(client: Client, scene: Scene) -> None:
+    found = client.get("/audit?event=decision&label=alertname=Slow&label=instance=web2")
+    assert "ask" in found.text and "label=alertname%3DSlow&amp;label=instance%3Dweb2" in found.text
+    assert [a["value"] for tag, a in elements(found) if tag == "input" and a.get("name") == "label"] == [
+        "alertname=Slow",
+        "instance=web2",
+        "",
+    ]
+    nobody = client.get("/audit?event=decision&label=alertname=Slow&label=instance=web1")
+    assert "Nothing is found by that." in nobody.text
+
+
+def test_a_page_that_is_kept_open_is_made_anew_when_something_went_on_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(page, "ANEW_LOOKS", 1000)
+    heads, loads = iter([1, 1, 1, 2, 2, 2, 2]), 0
+
+    async def load(_: object) -> dict[str, object]:
+        nonlocal loads
+        loads += 1
+        return {}
+
+    looks = count()
+    site = page.Site(
+        authenticator=Authenticator(None), bar=Bar, head=lambda: next(heads), is_ending=lambda: next(looks) >= 7
+    )
+    kept = page.Page(site=site, template="pauses.html", load=load)
+    answer = Client(Starlette(routes=[Route("/", endpoint(kept))])).get("/", headers={"Accept": "text/event-stream"})
+    assert loads == 2
+    assert answer.text.count("event: part") == 1
+    assert site.open == 0
 
 
 def test_an_incident_can_be_taken_along_as_markdown(client: Client, scene: Scene) -> None:

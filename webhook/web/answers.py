@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -32,6 +32,18 @@ STATUS: tuple[tuple[type[WebhookError], int], ...] = (
     (ConfigError, 400),
     (Unavailable, 503),
 )
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint(answer: Endpoint) -> Endpoint:
+    """An object that answers, as Starlette takes it: one that can be called it would take for a whole application."""
+
+    async def ask(request: Request) -> Response:
+        return await answer(request)
+
+    return ask
 
 
 def status_of(error: WebhookError) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -14,7 +14,7 @@ from starlette.routing import Route
 from webhook.errors import WebhookError
 from webhook.people import People
 from webhook.ports import Follower
-from webhook.web.answers import error_answer
+from webhook.web.answers import Endpoint, endpoint, error_answer
 from webhook.web.api import Checkpointed, Counted, Listed, One, Verified
 from webhook.web.auth import Authenticator
 from webhook.web.explain import Explained
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
     from webhook.wiring.desk import Desk
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
 RECEIVER_PATH = "/api/v1/alertmanager"
 
 
@@ -55,7 +53,7 @@ def make_app(
     """The application over its dependencies; what would go on for ever ends when `is_ending`."""
     account = RunAccount(ledger=ledger, follower=follower, is_ending=is_ending)
     refused = Refused(add=lambda counts: ledger.add(counts))
-    receiver = _endpoint(
+    receiver = endpoint(
         Receiver(authenticator=authenticator, put=put, max_body_bytes=max_body_bytes, refused=refused.count)
     )
     ones: dict[str, Endpoint] = {
@@ -69,14 +67,14 @@ def make_app(
             Route(RECEIVER_PATH, receiver, methods=["POST"]),
             Route(f"{RECEIVER_PATH}/", receiver, methods=["POST"]),
             *_health(watched, authenticator),
-            Route("/-/reload", _endpoint(Reloaded(authenticator=authenticator, take_over=take_over)), methods=["POST"]),
-            Route("/metrics", _endpoint(Metrics(authenticator=authenticator, refused=refused, gauges=watched.gauges))),
-            Route("/api/v1/audit/verify", _endpoint(Verified(ledger=ledger, authenticator=authenticator))),
-            Route("/api/v1/audit/checkpoints", _endpoint(Checkpointed(ledger=ledger, authenticator=authenticator))),
-            Route("/api/v1/audit/export", _endpoint(Exported(ledger=ledger, authenticator=authenticator))),
-            Route("/api/v1/runs/{id}/events", _endpoint(Events(authenticator=authenticator, account=account))),
-            Route("/api/v1/runs/{id}/output.txt", _endpoint(Output(authenticator=authenticator, account=account))),
-            Route("/openapi.json", _endpoint(Described(authenticator=authenticator))),
+            Route("/-/reload", endpoint(Reloaded(authenticator=authenticator, take_over=take_over)), methods=["POST"]),
+            Route("/metrics", endpoint(Metrics(authenticator=authenticator, refused=refused, gauges=watched.gauges))),
+            Route("/api/v1/audit/verify", endpoint(Verified(ledger=ledger, authenticator=authenticator))),
+            Route("/api/v1/audit/checkpoints", endpoint(Checkpointed(ledger=ledger, authenticator=authenticator))),
+            Route("/api/v1/audit/export", endpoint(Exported(ledger=ledger, authenticator=authenticator))),
+            Route("/api/v1/runs/{id}/events", endpoint(Events(authenticator=authenticator, account=account))),
+            Route("/api/v1/runs/{id}/output.txt", endpoint(Output(authenticator=authenticator, account=account))),
+            Route("/openapi.json", endpoint(Described(authenticator=authenticator))),
             *_people(desk, authenticator),
             *(route for kind, one in ones.items() for route in _listing(kind, one, ledger, authenticator)),
             *page_routes(authenticator=authenticator, ledger=ledger, account=account, desk=desk, is_ending=is_ending),
@@ -90,13 +88,13 @@ def make_app(
 
 
 def _health(watched: Watched, authenticator: Authenticator) -> list[Route]:
-    alive = _endpoint(Alive(stalled_seconds=watched.stalled_seconds))
-    ready = _endpoint(Ready(checks=watched.checks))
+    alive = endpoint(Alive(stalled_seconds=watched.stalled_seconds))
+    ready = endpoint(Ready(checks=watched.checks))
     return [
         *(Route(path, alive) for path in ("/healthz", "/-/healthy")),
         *(Route(path, ready) for path in ("/readyz", "/-/ready")),
-        Route("/startupz", _endpoint(Started(checks=watched.checks))),
-        Route("/health", _endpoint(Health(authenticator=authenticator, checks=watched.checks))),
+        Route("/startupz", endpoint(Started(checks=watched.checks))),
+        Route("/health", endpoint(Health(authenticator=authenticator, checks=watched.checks))),
     ]
 
 
@@ -109,7 +107,7 @@ def _listing(kind: str, one: Endpoint, ledger: SqlLedger, authenticator: Authent
         "/facets": Counted(**shared),
         "/{id}": one,
     }
-    return [Route(f"/api/v1/{kind}{rest}", _endpoint(answer)) for rest, answer in answers.items()]
+    return [Route(f"/api/v1/{kind}{rest}", endpoint(answer)) for rest, answer in answers.items()]
 
 
 def _people(desk: Callable[[], Desk], authenticator: Authenticator) -> list[Route]:
@@ -119,27 +117,19 @@ def _people(desk: Callable[[], Desk], authenticator: Authenticator) -> list[Rout
     allowed: dict[str, Any] = {"people": people, "authenticator": authenticator}
     seen: dict[str, Any] = {"desk": desk, "authenticator": authenticator}
     said = [
-        Route(f"/api/v1/runs/{{id}}/{verb}", _endpoint(Said(verb=verb, **allowed)), methods=["POST"])
+        Route(f"/api/v1/runs/{{id}}/{verb}", endpoint(Said(verb=verb, **allowed)), methods=["POST"])
         for verb in ("approve", "reject", "cancel")
     ]
     return [
         *said,
-        Route("/api/v1/incidents/{id}/take-over", _endpoint(TakeOver(**allowed)), methods=["POST"]),
-        Route("/api/v1/pauses", _endpoint(Pauses(**allowed)), methods=["GET", "POST"]),
-        Route("/api/v1/pauses/{id}", _endpoint(Resume(**allowed)), methods=["DELETE"]),
-        Route("/api/v1/rules", _endpoint(Rules(**seen))),
-        Route("/api/v1/rules/{name}", _endpoint(Rules(**seen))),
-        Route("/api/v1/alerts", _endpoint(Alerts(**seen))),
-        Route("/api/v1/explain", _endpoint(Explained(**seen)), methods=["POST"]),
+        Route("/api/v1/incidents/{id}/take-over", endpoint(TakeOver(**allowed)), methods=["POST"]),
+        Route("/api/v1/pauses", endpoint(Pauses(**allowed)), methods=["GET", "POST"]),
+        Route("/api/v1/pauses/{id}", endpoint(Resume(**allowed)), methods=["DELETE"]),
+        Route("/api/v1/rules", endpoint(Rules(**seen))),
+        Route("/api/v1/rules/{name}", endpoint(Rules(**seen))),
+        Route("/api/v1/alerts", endpoint(Alerts(**seen))),
+        Route("/api/v1/explain", endpoint(Explained(**seen)), methods=["POST"]),
     ]
-
-
-def _endpoint(answer: Endpoint) -> Endpoint:
-    # Starlette takes an object that can be called for a whole ASGI application; a function it takes for an endpoint.
-    async def endpoint(request: Request) -> Response:
-        return await answer(request)
-
-    return endpoint
 
 
 async def _no_route(request: Request, _: Exception) -> Response:

@@ -23,7 +23,7 @@ from webhook.web.pages.render import span, tone, words
 from webhook.wiring.clock import now
 
 if TYPE_CHECKING:
-    from webhook.edge.ledger import SqlLedger
+    from webhook.edge.ledger import Page, SqlLedger
     from webhook.wiring.desk import Desk
 
 HOURS = 24
@@ -44,47 +44,12 @@ class Overview:
     def _read(self) -> Mapping[str, Any]:
         is_open = Query(terms=(term("state", "open"),))
         found = self.ledger.page(listing("incidents"), is_open, limit=MOST_OPEN).rows
+        incidents, runs = (since(self.ledger, kind, f"{HOURS}h") for kind in ("incidents", "runs"))
         return {
             "open_incidents": [_stands(row) for row in found],
             "active_runs": [run for state in _UNDER_WAY for run in self.ledger.runs_in(state)],
-            "charts": [self._incidents(), self._recovery(), self._outcomes(), self._held()],
+            "charts": [_opened(incidents), _recovered(incidents), _outcomes(runs), self._held()],
         }
-
-    def _incidents(self) -> Chart:
-        at, counts = now(), [0] * HOURS
-        for row in since(self.ledger, "incidents", f"{HOURS}h"):
-            age = (at - datetime.fromisoformat(row["opened_at"])) // timedelta(hours=1)
-            if 0 <= age < HOURS:
-                counts[HOURS - 1 - age] += 1
-        said = f"opened: {sum(counts)}, at most {max(counts)} in an hour"
-        return columns("Incidents each hour", counts, begin="24h ago", end="now", said=said)
-
-    def _recovery(self) -> Chart:
-        times: dict[str, list[float]] = {}
-        for row in since(self.ledger, "incidents", f"{HOURS}h"):
-            if row["seconds"] is not None and row["resolved_by"]:
-                times.setdefault(row["resolved_by"], []).append(row["seconds"])
-        rows = {
-            _CREDITS.get(by, by): [
-                Part(value=_mean(found), tone=tone(by), said=f"{span(_mean(found))} of {len(found)}")
-            ]
-            for by, found in sorted(times.items(), reverse=True)
-        }
-        return bars("Mean time to recovery", rows, note="" if rows else "Nothing has recovered yet.")
-
-    def _outcomes(self) -> Chart:
-        by_rule: dict[str, Counter[str]] = {}
-        for row in since(self.ledger, "runs", f"{HOURS}h"):
-            by_rule.setdefault(row["rule"], Counter())[row["outcome"] or "under way"] += 1
-        rows = {
-            rule: [
-                Part(value=counts[outcome], tone=tone(outcome), said=f"{counts[outcome]} {words(outcome)}")
-                for outcome in (*_OUTCOMES, "under way")
-                if counts[outcome]
-            ]
-            for rule, counts in sorted(by_rule.items(), key=lambda found: -found[1].total())
-        }
-        return bars("Outcomes by rule", rows, note="" if rows else "There was no run.")
 
     def _held(self) -> Chart:
         asked = read_query([("since", f"{HOURS}h"), ("event", Event.DECISION.value)], kind="audit", now=now())
@@ -97,6 +62,43 @@ class Overview:
         return bars(
             "What the guards held back", rows, note=note if tally.looked_to is None else "Of the newest decisions."
         )
+
+
+def _opened(incidents: Page) -> Chart:
+    at, counts = now(), [0] * HOURS
+    for row in incidents.rows:
+        age = (at - datetime.fromisoformat(row["opened_at"])) // timedelta(hours=1)
+        if 0 <= age < HOURS:
+            counts[HOURS - 1 - age] += 1
+    said = f"opened: {sum(counts)}, at most {max(counts)} in an hour. {_note(incidents)}".rstrip()
+    return columns("Incidents each hour", counts, begin="24h ago", end="now", said=said)
+
+
+def _recovered(incidents: Page) -> Chart:
+    times: dict[str, list[float]] = {}
+    for row in incidents.rows:
+        if row["seconds"] is not None and row["resolved_by"]:
+            times.setdefault(row["resolved_by"], []).append(row["seconds"])
+    rows = {
+        _CREDITS.get(by, by): [Part(value=_mean(found), tone=tone(by), said=f"{span(_mean(found))} of {len(found)}")]
+        for by, found in sorted(times.items(), reverse=True)
+    }
+    return bars("Mean time to recovery", rows, note=_note(incidents) if rows else "Nothing has recovered yet.")
+
+
+def _outcomes(runs: Page) -> Chart:
+    by_rule: dict[str, Counter[str]] = {}
+    for row in runs.rows:
+        by_rule.setdefault(row["rule"], Counter())[row["outcome"] or "under way"] += 1
+    rows = {
+        rule: [
+            Part(value=counts[outcome], tone=tone(outcome), said=f"{counts[outcome]} {words(outcome)}")
+            for outcome in (*_OUTCOMES, "under way")
+            if counts[outcome]
+        ]
+        for rule, counts in sorted(by_rule.items(), key=lambda found: -found[1].total())
+    }
+    return bars("Outcomes by rule", rows, note=_note(runs) if rows else "There was no run.")
 
 
 _UNDER_WAY = (RunState.RUNNING, RunState.QUEUED, RunState.PROVING)
@@ -117,6 +119,10 @@ def _stands(row: Mapping[str, Any]) -> Mapping[str, Any]:
     if last and not incident["hold"]:
         return {**incident, "stands": last["outcome"], "why": "its last run has ended; its alerts have yet to resolve"}
     return {**incident, "stands": decision.get("decision", "open"), "why": decision.get("reason", "")}
+
+
+def _note(page: Page) -> str:
+    return "" if page.next is None else f"Of the newest {len(page.rows)}."
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import structlog
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -25,14 +26,14 @@ from webhook.wiring.clock import now
 
 log = structlog.get_logger()
 
-#: How often a page that is kept open looks whether it has changed, and how often it says that it is still there.
+#: How often a page that is kept open looks whether anything went on the record; after how many looks it is made anew
+#: all the same, since times go on, and after how many it says that it is still there.
 LOOK_SECONDS: Final = 1.0
-HEARTBEAT_LOOKS: Final = 15
+ANEW_LOOKS, HEARTBEAT_LOOKS = 10, 15
 #: As many may keep a page open in one process.
 MAX_OPEN: Final = 100
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -49,6 +50,8 @@ class Site:
 
     authenticator: Authenticator
     bar: Callable[[], Bar]
+    #: Changes with whatever goes on the record.
+    head: Callable[[], object]
     is_ending: Callable[[], bool]
     #: Pages that are kept open now.
     open: int = field(default=0, init=False)
@@ -63,6 +66,8 @@ class Page:
     load: Load
     #: It changes while one looks at it.
     is_live: bool = True
+    #: It shows what is on no record yet: what a run says while it goes.
+    is_told: bool = False
 
     async def __call__(self, request: Request) -> Response:
         try:
@@ -96,13 +101,16 @@ class Page:
 
     async def _parts(self, request: Request, identity: Identity, token: str) -> AsyncGenerator[bytes, None]:
         self.site.open += 1
-        last, quiet = "", 0
+        last, quiet, age, head = "", 0, 0, None
         try:
             yield b"retry: 2000\n\n"
             while not self.site.is_ending():
                 # Whoever signs out elsewhere, or whose time is over, sees nothing new.
                 await self.site.authenticator.allow(request, Role.VIEWER)
-                part = await self._part(request, identity, token)
+                known, head = head, await self._head()
+                is_due = self.is_told or head is None or head != known or age >= ANEW_LOOKS
+                part = await self._part(request, identity, token) if is_due else ""
+                age = 0 if is_due else age + 1
                 if part and part != last:
                     yield b"event: part\n" + _data(part) + b"\n"
                     last, quiet = part, 0
@@ -112,6 +120,13 @@ class Page:
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             self.site.open -= 1
+
+    async def _head(self) -> object:
+        """None while it cannot be told."""
+        try:
+            return await run_in_threadpool(self.site.head)
+        except WebhookError:
+            return None
 
     async def _part(self, request: Request, identity: Identity, token: str) -> str:
         try:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: An incident with more entries is cut; the audit page has them all.
 MOST_STEPS = 2000
+#: Of more rows, a chart is drawn from the newest.
+MOST_CHARTED = 1000
 #: So many values of a facet are offered.
 _OFFERED = 30
 
@@ -44,18 +46,19 @@ class Listing:
     ledger: SqlLedger
 
     async def __call__(self, request: Request) -> Mapping[str, Any]:
-        values = {name: value for name, value in request.query_params.multi_items() if value.strip()}
-        asked = read_asked(values.items(), kind=self.kind)
+        given = [(name, value) for name, value in request.query_params.multi_items() if value.strip()]
+        asked = read_asked(given, kind=self.kind)
         page, tally = await run_in_threadpool(self._read, asked)
-        filters = {name: value for name, value in values.items() if name not in ("cursor", "limit")}
+        filters = [(name, value) for name, value in given if name not in ("cursor", "limit")]
         return {
             "rows": [_ROWS[self.kind](row) for row in page.rows],
-            "values": filters,
+            "values": dict(filters),
+            "labels": [value for name, value in filters if name == "label"],
             "names": {name: counter.most_common(_OFFERED) for name, counter in tally.facets.items()},
             "counted": tally.counted,
             "is_whole": tally.looked_to is None,
             "next": page.next,
-            "next_query": urlencode({**filters, "cursor": page.next or ""}),
+            "next_query": urlencode([*filters, ("cursor", page.next or "")]),
             "query": urlencode(filters),
         }
 
@@ -135,9 +138,12 @@ class OneRun:
 
     def _decision(self, run: Run) -> Mapping[str, Any]:
         """The body of the decision behind it: to run it, or to ask people first."""
-        until = timestamp(run.started_at or run.finished_at or now())
-        choices = (term("decision", "run"), term("guard", "approval"))
-        rows = [row for choice in choices for row in self._decisions(run, choice) if row["at"] <= until]
+        # The one just before it started names it; until then, the latest on its incident that may have led to it.
+        rows = self._decisions(run, term("run", run.id))
+        if not rows:
+            until = timestamp(run.finished_at or now())
+            choices = (term("decision", "run"), term("guard", "approval"))
+            rows = [row for choice in choices for row in self._decisions(run, choice) if row["at"] <= until]
         return json.loads(max(rows, key=lambda row: row["seq"])["body"]) if rows else {}
 
     def _decisions(self, run: Run, choice: str) -> Sequence[Mapping[str, Any]]:
@@ -156,10 +162,11 @@ class OneEntry:
         return {"entry": SHOWN["audit"](row)}
 
 
-def since(ledger: SqlLedger, kind: str, span: str, *terms: str, limit: int = 1000) -> Sequence[Mapping[str, Any]]:
-    """The newest rows of that long."""
-    query = read_query([("since", span)], kind=kind, now=now())
-    return ledger.page(listing(kind), Query(terms=terms, since=query.since), limit=limit, seconds=0.2).rows
+def since(ledger: SqlLedger, kind: str, span: str) -> Page:
+    """The newest rows of that long, at most so many; it has a next page where there are more."""
+    return ledger.page(
+        listing(kind), read_query([("since", span)], kind=kind, now=now()), limit=MOST_CHARTED, seconds=0.2
+    )
 
 
 def _first_failure(results: Sequence[Any]) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from webhook.edge.webconfig import Role
 from webhook.errors import NotFound, WebhookError
+from webhook.web.answers import endpoint
 from webhook.web.api import Verified
 from webhook.web.auth import Authenticator
 from webhook.web.live import RunAccount
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
     from webhook.wiring.desk import Desk
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
 
 def page_routes(
     *,
@@ -42,30 +41,30 @@ def page_routes(
     is_ending: Callable[[], bool],
 ) -> list[Route]:
     """Every page, and every form on one."""
-    site = Site(authenticator=authenticator, bar=lambda: bar_of(desk()), is_ending=is_ending)
+    site = Site(authenticator=authenticator, bar=lambda: bar_of(desk()), head=ledger.head, is_ending=is_ending)
     deeds = Deeds(people=lambda: desk().people)
     incident = OneIncident(ledger=ledger)
 
-    def page(path: str, template: str, load: Load, *, is_live: bool = True) -> Route:
-        return Route(path, _endpoint(Page(site=site, template=template, load=load, is_live=is_live)))
+    def page(path: str, template: str, load: Load, **how: bool) -> Route:
+        return Route(path, endpoint(Page(site=site, template=template, load=load, **how)))
 
     def form(path: str, deed: object) -> Route:
-        return Route(path, _endpoint(Act(site=site, deed=deed)), methods=["POST"])  # type: ignore[arg-type]
+        return Route(path, endpoint(Act(site=site, deed=deed)), methods=["POST"])  # type: ignore[arg-type]
 
     explain = Explain(page=Page(site=site, template="explain.html", load=_unasked, is_live=False), desk=desk)
-    login, elsewhere = _endpoint(Login(site=site)), Elsewhere(site=site)
+    login, elsewhere = endpoint(Login(site=site)), Elsewhere(site=site)
     return [
         Route("/static/{name}", _static),
         Route("/login", login, methods=["GET", "POST"]),
-        Route("/logout", _endpoint(Logout(site=site)), methods=["POST"]),
+        Route("/logout", endpoint(Logout(site=site)), methods=["POST"]),
         Route("/login/oidc", elsewhere.leave),
         Route("/login/oidc/callback", elsewhere.come_back),
-        Route("/incidents/{id}.md", _endpoint(Markdown(site=site, incident=incident))),
+        Route("/incidents/{id}.md", endpoint(Markdown(site=site, incident=incident))),
         page("/", "overview.html", Overview(ledger=ledger, desk=desk)),
         page("/incidents", "incidents.html", Listing(kind="incidents", ledger=ledger)),
         page("/incidents/{id}", "incident.html", incident),
         page("/runs", "runs.html", Listing(kind="runs", ledger=ledger)),
-        page("/runs/{id}", "run.html", OneRun(ledger=ledger, account=account, desk=desk)),
+        page("/runs/{id}", "run.html", OneRun(ledger=ledger, account=account, desk=desk), is_told=True),
         page("/approvals", "approvals.html", Approvals(ledger=ledger, desk=desk)),
         page("/rules", "rules.html", RuleList(desk=desk)),
         page("/rules/{name}", "rule.html", OneRule(desk=desk)),
@@ -73,7 +72,7 @@ def page_routes(
         page("/audit/verify", "verified.html", _verified(ledger, authenticator), is_live=False),
         page("/audit/{id}", "entry.html", OneEntry(ledger=ledger), is_live=False),
         page("/pauses", "pauses.html", nothing),
-        Route("/explain", _endpoint(explain), methods=["GET", "POST"]),
+        Route("/explain", endpoint(explain), methods=["GET", "POST"]),
         form("/pauses", deeds.pause),
         form("/pauses/{id}/resume", deeds.resume),
         form("/incidents/{id}/take-over", deeds.take_over),
@@ -104,8 +103,7 @@ async def _static(request: Request) -> Response:
     if name not in STATIC:
         raise NotFound(f"there is no file {name[:80]!r}")
     keep = "public, max-age=31536000, immutable" if request.query_params.get("v") else "no-cache"
-    headers = {"Cache-Control": keep, "X-Content-Type-Options": "nosniff"}
-    return Response(static_text(name), headers=headers, media_type=STATIC[name])
+    return Response(static_text(name), headers={"Cache-Control": keep}, media_type=STATIC[name])
 
 
 async def _unasked(_: Request) -> dict[str, object]:
@@ -119,10 +117,3 @@ def _verified(ledger: SqlLedger, authenticator: Authenticator) -> Load:
         return await run_in_threadpool(verified.answer)
 
     return load
-
-
-def _endpoint(answer: Endpoint) -> Endpoint:
-    async def endpoint(request: Request) -> Response:
-        return await answer(request)
-
-    return endpoint
