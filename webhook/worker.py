@@ -228,7 +228,7 @@ def _close_after(services: Services, grace_seconds: float, over: threading.Event
 
     def close() -> None:
         if not over.wait(grace_seconds):
-            services.execution.closing.set()
+            services.closing.set()
 
     threading.Thread(target=close, name="grace", daemon=True).start()
 

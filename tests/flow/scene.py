@@ -30,6 +30,7 @@ from webhook.execution import Execution
 from webhook.intake import Intake
 from webhook.live import Live
 from webhook.people import People
+from webhook.performing import Performing
 from webhook.ports import Doorbell, Envelope, Errand
 from webhook.reconciling import Reconciling
 from webhook.recovering import Recovering
@@ -153,16 +154,18 @@ class Scene:
                 redaction=self.redaction,
             )
 
+        live = Live(store=self.store)
+        performing = Performing(
+            store=self.store, prober=self.world, playbooks=self.playbooks, live=live, now=self.clock, owner=owner
+        )
         return Execution(
             change=self.change,
             workshop=workshop,
-            prober=self.world,
-            playbooks=self.playbooks,
-            live=Live(store=self.store),
+            performing=performing,
+            live=live,
             asking=self.asking,
             now=self.clock,
             new_id=self.new_id,
-            owner=owner,
         )
 
     def rulebook(self) -> Rulebook:

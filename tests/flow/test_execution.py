@@ -376,7 +376,7 @@ def test_a_worker_that_closes_cancels_what_has_not_acted() -> None:
     scene = Scene(rules=(rule(probe=True),))
     scene.world.answers = lambda: False
     scene.delivers(alert())
-    scene.execution.closing.set()
+    scene.execution.performing.closing.set()
     scene.work()
     assert outcomes(scene) == [Outcome.CANCELLED]
     assert replace(scene.runs[0]).acted_at is None

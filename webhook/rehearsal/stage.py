@@ -23,6 +23,7 @@ from webhook.execution import Execution
 from webhook.intake import Intake
 from webhook.live import Live
 from webhook.people import People
+from webhook.performing import Performing
 from webhook.ports import Doorbell, Envelope, Errand
 from webhook.recovering import Recovering
 from webhook.rehearsal.memory import MemoryLedger, MemoryStore
@@ -66,6 +67,7 @@ class Stage:
         self.timeline.close()
 
     def _make_flows(self) -> None:
+        live = Live(store=self.store)
         asking = Asking(alertmanagers=lambda: None, now=self.timeline)
         shared: dict[str, Any] = {"change": self._change, "now": self.timeline, "new_id": self._new_id}
         ruled: dict[str, Any] = {**shared, "rulebook": lambda: self._rulebook}
@@ -75,12 +77,17 @@ class Stage:
         )
         self._execution = Execution(
             workshop=self._workshop,
-            prober=self._world,
-            playbooks=self._world,
-            live=Live(store=self.store),
+            performing=Performing(
+                store=self.store,
+                prober=self._world,
+                playbooks=self._world,
+                live=live,
+                now=self.timeline,
+                owner="rehearsal",
+                closing=_Flag(self.timeline),
+            ),
+            live=live,
             asking=asking,
-            owner="rehearsal",
-            closing=_Flag(self.timeline),
             **shared,
         )
         self._people = People(**ruled)
@@ -177,7 +184,7 @@ def staged(rulebook: Rulebook, scenario: Scenario, *, until: datetime) -> Iterat
 
 
 class _Flag:
-    """Satisfies `execution.Flag`; whoever waits for it lets time pass."""
+    """Satisfies `performing.Flag`; whoever waits for it lets time pass."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline

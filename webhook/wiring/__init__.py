@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,6 +24,7 @@ from webhook.execution import Execution
 from webhook.heartbeating import Heartbeating
 from webhook.intake import Intake
 from webhook.live import Live
+from webhook.performing import Performing
 from webhook.ports import Envelope
 from webhook.reconciling import Reconciling
 from webhook.recovering import Recovering
@@ -77,6 +79,8 @@ class Services:
     send_heartbeat: Callable[[], None]
     #: Looks after the record, aside from everything else.
     care: Callable[[], None]
+    #: To be set when the worker has to be gone.
+    closing: Event
     owner: str
     close: Callable[[], None] = field(default=lambda: None)
 
@@ -104,6 +108,7 @@ def build_worker(site: Site) -> Services:
     ledger = open_ledger(current.config, site.storage)
     change = Change(store=store, ledger=ledger)
     owner = f"{socket.gethostname()}:{os.getpid()}"
+    live, closing = Live(store=store), Event()
     asking = Asking(alertmanagers=current.alertmanagers, now=now)
     aside, apart, alone = Aside(), Aside(), Aside()
     watch = RedisWatch(client=client)
@@ -178,14 +183,15 @@ def build_worker(site: Site) -> Services:
         execution=Execution(
             change=change,
             workshop=current.workshop,
-            prober=WorldProber(),
-            playbooks=runner,
-            live=Live(store=store),
+            performing=Performing(
+                store=store, prober=WorldProber(), playbooks=runner, live=live, now=now, owner=owner, closing=closing
+            ),
+            live=live,
             asking=asking,
             now=now,
             new_id=new_id,
-            owner=owner,
         ),
+        closing=closing,
         owner=owner,
         close=runner.close,
     )
