@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from webhook.change import Change
 from webhook.core.incident import Outcome, Run, RunState
+from webhook.core.rule import Step
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import RECONCILE_DUE, Draft, Keys, crowd_due, line_due, parse_crowd
 from webhook.core.storm import Crowd
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 PORTION = 200
 #: At most this many of those who wait for the same thing are called when it frees.
 CALLED_AT_ONCE = 20
+#: What a step may take beyond its timeout until its last process is gone.
+ENDING = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,10 @@ class Upkeep:
     end_leftovers: Callable[[str], int]
     now: Callable[[], datetime]
     new_id: NewId
+    #: The name of this machine, as in the owners of runs.
+    machine: str
+    #: Runs whose workers are not heard of, and since when.
+    silent: dict[str, datetime] = field(default_factory=dict)
 
     def tick(self) -> None:
         """One round, about every second.
@@ -68,6 +75,12 @@ class Upkeep:
             for batch in batches:
                 self.change.seal(batch)
 
+    def lose_own_runs(self) -> None:
+        """Lose the runs of workers that vanished from this machine, wherever the rest of upkeep is done."""
+        for run in self._without_lease():
+            if run.machine == self.machine:
+                self._lose(run.id)
+
     def ring_again(self, *, after: timedelta = RING_AGAIN) -> None:
         """Ring for notifications that have lain in the inbox for that long.
 
@@ -80,9 +93,33 @@ class Upkeep:
         return Moment(rulebook=self.rulebook(), now=self.now(), new_id=self.new_id)
 
     def _lose_runs(self) -> None:
+        runs = self._without_lease()
+        for id in self.silent.keys() - {run.id for run in runs}:
+            del self.silent[id]
+        for run in runs:
+            if self._is_gone(run):
+                self._lose(run.id)
+
+    def _without_lease(self) -> list[Run]:
         active = self.change.store.read(Keys()).everything.active
-        for id in self.change.store.without_lease(active):
-            self._lose(id)
+        if not (silent := self.change.store.without_lease(active)):
+            return []
+        runs = self.change.store.read(Keys(runs=frozenset(silent))).runs.values()
+        return [run for run in runs if run.state is RunState.RUNNING]
+
+    def _is_gone(self, run: Run) -> bool:
+        """Whether nothing of the run acts any more once its processes here are ended.
+
+        Those on a machine that is cut off, or gone, are beyond our reach: they end with their step's timeout.
+        """
+        if run.machine == self.machine:
+            return True
+        rule = self.rulebook().rule(run.rule)
+        step = (rule.rung(run.step) if rule else None) or Step(playbook=run.playbook)
+        if run.id not in self.silent:
+            self.silent[run.id] = self.now()
+            log.warning("a worker on another machine is not heard of", action="lose", run=run.id, worker=run.owner)
+        return self.now() >= self.silent[run.id] + step.timeout + ENDING
 
     def _lose(self, id: str) -> None:
         moment = self._moment()

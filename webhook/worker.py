@@ -185,6 +185,7 @@ def _upkeep_beat(services: Services) -> Callable[[], None]:
         return True
 
     def beat() -> None:
+        services.upkeep.lose_own_runs()
         if not services.store.lead("upkeep", owner=services.owner, lease=LEADERSHIP):
             return
         services.upkeep.tick()

@@ -139,6 +139,7 @@ class Scene:
             end_leftovers=self.end_leftovers,
             now=self.clock,
             new_id=self.new_id,
+            machine="worker-1",
         )
 
     def end_leftovers(self, run: str) -> int:

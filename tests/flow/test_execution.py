@@ -16,6 +16,7 @@ from webhook.core.redaction import Redaction
 from webhook.core.rule import Guards, Step
 from webhook.errors import Unavailable, WentBack
 from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.upkeep import ENDING
 
 TWO_STEPS = (Step(playbook="restart.yml"), Step(playbook="reboot.yml"))
 
@@ -286,6 +287,66 @@ def test_a_run_whose_worker_vanished_is_lost_after_its_processes_are_gone() -> N
     assert outcomes(scene) == [Outcome.LOST]
     finished = [event for event in scene.ledger.events if event.event is Event.RUN_FINISHED]
     assert len(finished) == 1
+
+
+def test_a_run_on_a_machine_that_is_cut_off_keeps_its_target_until_its_playbook_must_have_ended() -> None:
+    scene = Scene(rules=(rule(steps=TWO_STEPS),))
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+
+    def is_cut_off(job: PlaybookJob) -> PlaybookResult:
+        scene.store.leases.clear()
+        for seconds in (0, 1, (job.timeout + ENDING).total_seconds() - 2, 1):
+            scene.clock.advance(seconds=seconds)
+            scene.upkeep.lose_own_runs()
+            scene.upkeep.tick()
+            seen.append(scene.runs[0].state)
+        return PlaybookResult(end=PlaybookEnd.OK, reason="too late", return_code=0)
+
+    seen: list[RunState] = []
+    goes_well, scene.playbooks.does = scene.playbooks.does, is_cut_off
+    scene.worker("worker-2").execute(doorbell.about)
+    assert seen == [RunState.RUNNING, RunState.RUNNING, RunState.RUNNING, RunState.FINISHED]
+    assert outcomes(scene) == [Outcome.LOST]
+    scene.playbooks.does = goes_well
+    scene.keep_up()
+    scene.work()
+    assert [job.playbook.name for job in scene.playbooks.jobs] == ["restart.yml", "reboot.yml"]
+
+
+def test_a_worker_that_is_heard_of_again_ends_its_run_as_if_nothing_had_been() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+    far = scene.worker("worker-2")
+
+    def is_cut_off_for_a_while(job: PlaybookJob) -> PlaybookResult:
+        for _ in range(3):
+            scene.store.leases.clear()
+            scene.upkeep.tick()
+            scene.clock.advance(minutes=4)
+            far.keep_leases()
+            scene.upkeep.tick()
+        return PlaybookResult(end=PlaybookEnd.OK, reason="it ran", return_code=0)
+
+    scene.playbooks.does = is_cut_off_for_a_while
+    far.execute(doorbell.about)
+    assert outcomes(scene) == [Outcome.UNPROVED]
+
+
+def test_a_run_of_a_vanished_worker_is_lost_by_its_own_machine_whoever_does_the_rest_of_upkeep() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+
+    def vanishes(job: PlaybookJob) -> PlaybookResult:
+        scene.store.leases.clear()
+        scene.upkeep.lose_own_runs()
+        return PlaybookResult(end=PlaybookEnd.OK, reason="too late", return_code=0)
+
+    scene.playbooks.does = vanishes
+    scene.execution.execute(doorbell.about)
+    assert (scene.leftovers, outcomes(scene)) == ([doorbell.about], [Outcome.LOST])
 
 
 def test_runs_that_redis_forgot_are_recorded_as_lost_once() -> None:

@@ -48,7 +48,8 @@ class Site:
             f"redis: {{url: 'sentinel://{sentinels}/alertmend'}}\ndatabase: {{url: '{self.database}'}}\n"
         )
         (self.folder / "rules/rules.yml").write_text(
-            "rules:\n  - name: slow\n    match: ['alertname=\"Slow\"']\n    playbook: slow.yml\n"
+            "rules:\n  - name: slow\n    match: ['alertname=\"Slow\"']\n"
+            "    steps: [{playbook: slow.yml, timeout: 25s}, {playbook: mark.yml}]\n"
             "  - name: mark\n    match: ['alertname=\"Down\"']\n"
             "    steps: [{playbook: mark.yml}, {playbook: mark.yml}, {playbook: mark.yml}]\n"
         )
@@ -161,7 +162,10 @@ def test_a_worker_cut_off_a_receiver_killed_a_redis_failed_over_and_nothing_lost
     # When the worker's machine is cut off, a receiver's and the primary's lose their power, one after another
     site.machines[cut].cut_off()
     site.machines["w1"].kill()
+    assert _processes_of(slow)
     until(lambda: _outcome(site, slow) == "lost", "the one that was cut off is given up")
+    # Nothing acts any more on the machine that cannot be told so, when the next attempt may begin
+    assert _processes_of(slow) == []
     site.machines["r1"].kill()
     sender.join(180)
     assert not sender.is_alive()
@@ -196,6 +200,15 @@ def _send(site: Site) -> None:
 
 def _outcome(site: Site, run: str) -> str:
     return str(site.rows(f"SELECT outcome FROM runs WHERE id = '{run}'")[0][0])
+
+
+def _processes_of(run: str) -> list[str]:
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"ALERTMEND_RUN={run}".encode() in environment.read_bytes():
+                found.append(environment.parent.name)
+    return found
 
 
 def _done(site: Site) -> int:

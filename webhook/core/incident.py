@@ -261,6 +261,11 @@ class Run:
     rollback: Rollback | None = None
 
     @property
+    def machine(self) -> str:
+        """The name of the machine on which its worker started it."""
+        return self.owner.partition(":")[0]
+
+    @property
     def is_active(self) -> bool:
         """It holds its target and counts as under way."""
         return self.state in (RunState.QUEUED, RunState.RUNNING)

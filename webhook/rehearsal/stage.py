@@ -101,6 +101,7 @@ class Stage:
             escalate=escalating.escalate,
             reconcile=lambda: None,
             end_leftovers=lambda _: 0,
+            machine="rehearsal",
             **ruled,
         )
 

@@ -175,6 +175,7 @@ def build_worker(site: Site) -> Services:
             end_leftovers=end_leftovers,
             now=now,
             new_id=new_id,
+            machine=socket.gethostname(),
         ),
         reconcile=lambda: aside.do("reconcile", reconciling.reconcile),
         send_heartbeat=lambda: alone.do("heartbeat", lambda: send(heartbeating, watch)),
