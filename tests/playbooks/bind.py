@@ -35,7 +35,7 @@ class Bind:
     def stop(self) -> None:
         """End it."""
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def bind(folder: Path, address: str) -> Iterator[Bind]:
     )
     server = Bind(folder=folder, port=port, process=process)
     try:
-        wait_until(lambda: server.address() == [address], seconds=20)
+        wait_until(lambda: server.address() == [address])
         yield server
     finally:
         server.stop()

@@ -90,11 +90,11 @@ backend {BACKEND}
     )
     process = subprocess.Popen([program, "-db", "-f", str(configuration)])
     try:
-        wait_until(proxy.socket.exists, seconds=10)
+        wait_until(proxy.socket.exists)
         yield proxy
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +142,11 @@ def instances(folder: Path, *names: str) -> Iterator[dict[str, Instance]]:
     )
     process = subprocess.Popen([program, "-c", str(configuration)])
     try:
-        wait_until(lambda: all(map(_listens, made.values())), seconds=10)
+        wait_until(lambda: all(map(_listens, made.values())))
         yield made
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _listens(instance: Instance) -> bool:
@@ -199,7 +199,7 @@ def load(port: int, *, clients: int = 2) -> Iterator[Load]:
     for thread in threads:
         thread.start()
     try:
-        wait_until(lambda: len(made.answers) > 20, seconds=10)
+        wait_until(lambda: len(made.answers) > 20)
         yield made
     finally:
         made.stop()

@@ -76,12 +76,12 @@ def running(folder: Path) -> Iterator[Podman]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(podman.socket.exists, seconds=20)
+        wait_until(podman.socket.exists)
         yield podman
     finally:
         podman.tell("rm", "--all", "--force", "--time=0")
         service.terminate()
-        service.wait(20)
+        service.wait(60)
 
 
 def _image(folder: Path) -> Path:

@@ -87,7 +87,7 @@ class Server:
         ).stdout.split():
             _kill(int(line))
         _kill(leader)
-        wait_until(lambda: not Path(f"/proc/{leader}/cmdline").exists() or _is_zombie(leader), seconds=10)
+        wait_until(lambda: not Path(f"/proc/{leader}/cmdline").exists() or _is_zombie(leader))
 
     def connect(self, *, timeout: int = 5) -> psycopg.Connection[tuple[object, ...]]:
         """A connection over the socket, as its owner."""
@@ -164,10 +164,10 @@ def _make_standby(standby: Server, *, of: Server) -> None:
     )
     standby.install()
     standby.start()
-    wait_until(lambda: of.ask("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1, seconds=20)
+    wait_until(lambda: of.ask("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1)
     of.ask("ALTER SYSTEM SET synchronous_standby_names = 'db2'")
     of.ask("SELECT pg_reload_conf()")
-    wait_until(lambda: of.ask("SELECT sync_state FROM pg_stat_replication") == "sync", seconds=20)
+    wait_until(lambda: of.ask("SELECT sync_state FROM pg_stat_replication") == "sync")
 
 
 def _run(*words: str) -> None:
@@ -199,7 +199,7 @@ def writing(server: Server) -> Iterator[Writer]:
     writer = Writer(server)
     thread = threading.Thread(target=writer.run)
     thread.start()
-    wait_until(lambda: len(writer.committed) > 50, seconds=20)
+    wait_until(lambda: len(writer.committed) > 50)
     yield writer
     thread.join(60)
     assert not thread.is_alive()

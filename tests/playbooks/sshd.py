@@ -34,7 +34,7 @@ def sshd(folder: Path) -> Iterator[dict[str, object]]:
     Path("/run/sshd").mkdir(exist_ok=True)
     process = subprocess.Popen([program, "-D", "-f", str(configuration)], stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _listens(port), seconds=10)
+        wait_until(lambda: _listens(port))
         yield {
             "ansible_connection": "ssh",
             "ansible_host": "127.0.0.1",
@@ -46,7 +46,7 @@ def sshd(folder: Path) -> Iterator[dict[str, object]]:
         }
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _listens(port: int) -> bool:

@@ -96,7 +96,7 @@ class Stage:
         given = self._write("variables.json", json.dumps(_unsafe(dict(variables))))
         pid = self._start(["--limit", TARGET, "-e", f"@{given}"], playbook)
         try:
-            wait_until(moment, seconds=30)
+            wait_until(moment)
         finally:
             end_session(pid)
             end = self._end()
@@ -198,9 +198,13 @@ def _marked(value: object) -> object:
             return value
 
 
-def wait_until(moment: Callable[[], bool], *, seconds: float) -> None:
+#: Long, since it is only waited for whole when something is wrong: the machine may be busy with other things.
+PATIENCE_SECONDS = 60.0
+
+
+def wait_until(moment: Callable[[], bool]) -> None:
     """Returns once it has come; fails when it does not."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not moment():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.01)

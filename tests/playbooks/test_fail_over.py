@@ -96,7 +96,7 @@ def test_no_committed_row_is_lost_when_the_primary_dies_and_clients_are_led_to_t
 
     # Whoever starts the old one gets no second primary.
     cluster.primary.start()
-    wait_until(lambda: cluster.primary.ask("SELECT 1") == 1, seconds=20)
+    wait_until(lambda: cluster.primary.ask("SELECT 1") == 1)
     assert not cluster.primary.takes_writes()
 
 

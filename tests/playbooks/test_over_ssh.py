@@ -38,7 +38,7 @@ def test_modules_of_our_own_are_brought_along(remote: Stage, nginx: Nginx, tmp_p
         instances(tmp_path, "web3") as toys,
         haproxy(tmp_path, [f"{TARGET} 127.0.0.1:{nginx.port}", f"web3 127.0.0.1:{toys['web3'].port}"]) as proxy,
     ):
-        wait_until(lambda: proxy.status(TARGET) == "UP", seconds=10)
+        wait_until(lambda: proxy.status(TARGET) == "UP")
         end = remote.play(
             "shift_canary.yml",
             {

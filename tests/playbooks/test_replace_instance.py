@@ -64,7 +64,7 @@ def shop(stage: Stage, nginx: Nginx, tmp_path: Path) -> Iterator[Shop]:
         shop = Shop(nginx=nginx, proxy=proxy, toys=toys, stage=stage)
         shop.answer("sick")
         nginx.start()
-        wait_until(lambda: all(proxy.status(name) == "UP" for name in servers), seconds=10)
+        wait_until(lambda: all(proxy.status(name) == "UP" for name in servers))
         yield shop
     MARK.unlink(missing_ok=True)
 
@@ -76,7 +76,7 @@ def test_under_load_no_request_fails_and_the_sick_one_serves_nothing_after_it_is
     with load(shop.proxy.port) as clients:
         out_at = moment_of(lambda: shop.proxy.status(TARGET) == "DRAIN")
         end = shop.play(force=True)
-        wait_until(lambda: clients.bodies()["well"] > 10, seconds=10)
+        wait_until(lambda: clients.bodies()["well"] > 10)
 
     assert end.return_code == 0, end.output
     told = {"backend": BACKEND, "server": TARGET, "replaced": True, "cut": 0, "state": "in the load balancer"}
@@ -96,7 +96,7 @@ def moment_of(moment: Callable[[], bool]) -> Future[float]:
     """When a moment came that comes while something else is done."""
 
     def look() -> float:
-        wait_until(moment, seconds=60)
+        wait_until(moment)
         return time.monotonic()
 
     pool = ThreadPoolExecutor(1)
@@ -128,7 +128,7 @@ def test_one_that_does_not_become_healthy_stays_out_and_the_next_run_takes_it_up
         status, marked = shop.proxy.status(TARGET), MARK.exists()
         shop.answer("well")
         again = shop.play()
-        wait_until(lambda: clients.bodies()["well"] > 0, seconds=10)
+        wait_until(lambda: clients.bodies()["well"] > 0)
 
     assert failed.return_code == 2, failed.output
     assert failed.result["state"] == "out of the load balancer"

@@ -68,7 +68,7 @@ def test_a_large_log_is_rotated_its_writer_follows_and_a_second_run_changes_noth
     assert first.result == {"log": str(LOG), "size_bytes": 2 * MIB, "rotated": True}
     # The number of old logs to keep stands in /etc/logrotate.conf: without that the old one would be gone.
     assert LOG.with_name(f"{LOG.name}.1").stat().st_size == 2 * MIB
-    wait_until(lambda: b"GET / " in LOG.read_bytes(), seconds=5)
+    wait_until(lambda: b"GET / " in LOG.read_bytes())
     assert (second.return_code, second.changed) == (0, 0), second.output
 
 

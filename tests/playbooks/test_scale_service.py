@@ -77,7 +77,7 @@ def fleet(stage: Stage, tmp_path: Path) -> Iterator[Fleet]:
     try:
         control("alertmend-shop-1", "start")
         with haproxy(tmp_path, [lines[0], *(f"{line} disabled" for line in lines[1:])]) as proxy:
-            wait_until(lambda: proxy.status("shop1") == "UP", seconds=10)
+            wait_until(lambda: proxy.status("shop1") == "UP")
             yield Fleet(proxy=proxy, slots=slots, folder=tmp_path, stage=stage)
     finally:
         for slot in slots:
@@ -90,7 +90,7 @@ def test_it_scales_out_and_in_under_load_and_no_request_fails(fleet: Fleet) -> N
         out = fleet.play("scale_out.yml", instances=2)
         served = fleet.serving()
         out_again = fleet.play("scale_out.yml", instances=2)
-        wait_until(lambda: clients.bodies()["shop2"] > 5, seconds=10)
+        wait_until(lambda: clients.bodies()["shop2"] > 5)
         back = fleet.play("scale_in.yml", instances=1)
 
     assert out.return_code == 0, out.output

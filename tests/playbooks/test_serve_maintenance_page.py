@@ -33,11 +33,11 @@ class Shop:
 
     def fall(self) -> None:
         self.toy.fall()
-        wait_until(lambda: self.proxy.status(self.toy.name) == "DOWN", seconds=10)
+        wait_until(lambda: self.proxy.status(self.toy.name) == "DOWN")
 
     def recover(self) -> None:
         self.toy.recover()
-        wait_until(lambda: self.proxy.status(self.toy.name) == "UP", seconds=10)
+        wait_until(lambda: self.proxy.status(self.toy.name) == "UP")
 
 
 @pytest.fixture

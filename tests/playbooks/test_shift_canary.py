@@ -82,7 +82,7 @@ def test_a_release_that_errs_while_it_is_watched_is_taken_back(release: Release)
 
 def test_a_release_that_is_down_gets_nothing(release: Release) -> None:
     release.toys["canary1"].fall()
-    wait_until(lambda: release.proxy.status("canary1") == "DOWN", seconds=10)
+    wait_until(lambda: release.proxy.status("canary1") == "DOWN")
 
     end = release.play(percent=10)
 
@@ -93,7 +93,7 @@ def test_a_release_that_is_down_gets_nothing(release: Release) -> None:
 def test_nothing_is_taken_back_to_where_nobody_is(release: Release) -> None:
     for name in OLD:
         release.toys[name].fall()
-    wait_until(lambda: all(release.proxy.status(name) == "DOWN" for name in OLD), seconds=10)
+    wait_until(lambda: all(release.proxy.status(name) == "DOWN" for name in OLD))
 
     end = release.play(percent=0)
 
