@@ -3,10 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import redis
 
-from tests.journey.harness import Alertmend, Processes, free_port, post_alerts, until
+from tests.journey.harness import Alertmend, Processes, free_port, http, post_alerts, until
 
 HELD = """\
   - name: mark
@@ -54,7 +53,7 @@ def silence(alertmanager: str, instance: str) -> str:
         "createdBy": "alice",
         "comment": "a release",
     }
-    return str(httpx.post(f"{alertmanager}/api/v2/silences", json=asked).raise_for_status().json()["silenceID"])
+    return str(http.post(f"{alertmanager}/api/v2/silences", json=asked).raise_for_status().json()["silenceID"])
 
 
 def decisions(alertmend: Alertmend) -> list[dict[str, Any]]:
@@ -63,7 +62,7 @@ def decisions(alertmend: Alertmend) -> list[dict[str, Any]]:
 
 def told(alertmanager: str) -> list[dict[str, str]]:
     """The labels of the alerts that people get about alertmend."""
-    found = httpx.get(f"{alertmanager}/api/v2/alerts", params={"filter": 'alertname="RemediationFailed"'}).json()
+    found = http.get(f"{alertmanager}/api/v2/alerts", params={"filter": 'alertname="RemediationFailed"'}).json()
     return [alert["labels"] for alert in found]
 
 
@@ -88,7 +87,7 @@ def test_an_inhibited_alert_is_not_acted_on(processes: Processes) -> None:
     alertmend, alertmanager = started(processes, rule=HELD, more=inhibit)
     post_alerts(alertmanager, "web1")
     until(lambda: alertmend.items("incidents"), "the alert was delivered")
-    httpx.post(f"{alertmanager}/api/v2/alerts", json=[{"labels": {"alertname": "Outage"}}]).raise_for_status()
+    http.post(f"{alertmanager}/api/v2/alerts", json=[{"labels": {"alertname": "Outage"}}]).raise_for_status()
     until(lambda: any(d["guard"] == "fires" for d in decisions(alertmend)), "it is not acted on")
     assert any("inhibited by" in d["reason"] for d in decisions(alertmend))
     assert alertmend.marks == []
@@ -139,7 +138,7 @@ def test_redis_emptied_under_a_run_loses_no_history_and_doubles_nothing(processe
     [labels] = until(lambda: told(alertmanager), "people were told")
     assert labels["outcome"] == "lost"
     # Alertmanager delivers it again, and the incident goes on as it was: its attempt is used up.
-    httpx.post(alertmend.receiver, json=_again(alertmanager)).raise_for_status()
+    http.post(alertmend.receiver, json=_again(alertmanager)).raise_for_status()
     until(lambda: decisions(alertmend)[0]["decision"] == "refuse", "it was decided again")
     assert alertmend.marks == ["begun"]
     [incident] = alertmend.items("incidents")
@@ -148,7 +147,7 @@ def test_redis_emptied_under_a_run_loses_no_history_and_doubles_nothing(processe
 
 
 def _again(alertmanager: str) -> dict[str, Any]:
-    [known] = httpx.get(f"{alertmanager}/api/v2/alerts", params={"filter": 'alertname="Down"'}).json()
+    [known] = http.get(f"{alertmanager}/api/v2/alerts", params={"filter": 'alertname="Down"'}).json()
     names = ("labels", "annotations", "startsAt", "fingerprint")
     alert = {**{name: known[name] for name in names}, "status": "firing", "endsAt": "0001-01-01T00:00:00Z"}
     return {"version": "4", "receiver": "alertmend", "externalURL": alertmanager, "alerts": [alert]}

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.journey.harness import Alertmend, Processes, firing, notification, until
+from tests.journey.harness import Alertmend, Processes, firing, http, notification, until
 
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
@@ -67,7 +66,7 @@ class Eyes:
         found = firing(target)
         found["labels"] = {**found["labels"], "alertname": name, **labels}
         found["fingerprint"] = f"{name}-{target}"
-        httpx.post(self.alertmend.receiver, json=notification(found)).raise_for_status()
+        http.post(self.alertmend.receiver, json=notification(found)).raise_for_status()
 
     def only(self, kind: str, **filters: str) -> str:
         """The id of the one that there is."""

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 import redis
 
@@ -20,6 +19,7 @@ from tests.journey.harness import (
     answers,
     firing,
     free_port,
+    http,
     lives,
     notification,
     post_alerts,
@@ -37,7 +37,7 @@ SLOW = """\
 
 
 def _deliver(alertmend: Alertmend, host: str, **labels: str) -> int:
-    return httpx.post(alertmend.receiver, json=notification(firing(host, **labels)), timeout=30).status_code
+    return http.post(alertmend.receiver, json=notification(firing(host, **labels)), timeout=30).status_code
 
 
 def _slow(alertmend: Alertmend, *, seconds: int) -> None:

@@ -9,6 +9,7 @@ from tests.journey.harness import (
     Processes,
     firing,
     free_port,
+    http,
     notification,
     post_alerts,
     until,
@@ -23,7 +24,7 @@ def test_two_alertmanagers_in_a_cluster_deliver_one_alert_and_it_gets_one_run(pr
     second = processes.alertmanager("am2", alertmend.receiver, gossip=gossip[1], peer=gossip[0])
 
     def peers() -> int:
-        return len(httpx.get(f"{first}/api/v2/status").json()["cluster"]["peers"])
+        return len(http.get(f"{first}/api/v2/status").json()["cluster"]["peers"])
 
     until(lambda: peers() == 2, "the two have met")
     for url in (first, second):
@@ -62,15 +63,15 @@ def test_redis_away_is_a_503_and_alertmanagers_own_retry_is_served_when_it_is_ba
     # When Redis is killed
     redis.send_signal(signal.SIGKILL)
     redis.wait()
-    answer = httpx.post(alertmend.receiver, json=notification(firing("web2")), timeout=20)
+    answer = http.post(alertmend.receiver, json=notification(firing("web2")), timeout=20)
     assert answer.status_code == 503
     assert "Redis" in answer.json()["error"]
-    until(lambda: httpx.get(f"{alertmend.url}/readyz", timeout=20).status_code == 503, "it is not ready")
-    assert httpx.get(f"{alertmend.url}/healthz").status_code == 200
+    until(lambda: http.get(f"{alertmend.url}/readyz", timeout=20).status_code == 503, "it is not ready")
+    assert http.get(f"{alertmend.url}/healthz").status_code == 200
     post_alerts(alertmanager, "web1")
 
     def has_failed() -> bool:
-        metrics = httpx.get(f"{alertmanager}/metrics").text
+        metrics = http.get(f"{alertmanager}/metrics").text
         lines = [line for line in metrics.splitlines() if line.startswith("alertmanager_notification_requests_failed")]
         return any(float(line.split()[-1]) > 0 for line in lines if "webhook" in line)
 

@@ -8,14 +8,13 @@ import subprocess
 import sys
 
 import grpc
-import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.journey.harness import Alertmend, Processes, answers, firing, free_port, notification, until
+from tests.journey.harness import Alertmend, Processes, answers, firing, free_port, http, notification, until
 
 
 def health(alertmend: Alertmend) -> dict[str, bool]:
-    answer = httpx.get(f"{alertmend.url}/health", timeout=30)
+    answer = http.get(f"{alertmend.url}/health", timeout=30)
     found = {check["name"]: check["ok"] for check in answer.json()["checks"]}
     assert answer.status_code == (200 if all(found.values()) else 503)
     return found
@@ -34,12 +33,12 @@ def test_a_worker_that_hangs_or_is_gone_makes_it_unready_and_kills_nothing_else(
     pid = alertmend.child("runs")
     os.kill(pid, signal.SIGSTOP)
     until(lambda: failing(alertmend) == {"runs"}, "the frozen worker is missed")
-    ready = httpx.get(f"{alertmend.url}/readyz", timeout=30)
+    ready = http.get(f"{alertmend.url}/readyz", timeout=30)
     assert (ready.status_code, ready.json()["error"]) == (503, "runs: no runs worker was seen lately")
     assert answers(f"{alertmend.url}/healthz")
     assert answers(f"{alertmend.url}/startupz")
     # What comes in meanwhile is taken, and waits.
-    assert httpx.post(alertmend.receiver, json=notification(firing("web1")), timeout=30).status_code == 202
+    assert http.post(alertmend.receiver, json=notification(firing("web1")), timeout=30).status_code == 202
     os.kill(pid, signal.SIGCONT)
     until(lambda: answers(f"{alertmend.url}/readyz"), "it is ready again")
     until(lambda: alertmend.marks == ["web1"], "what waited was done")
@@ -56,7 +55,7 @@ def test_a_database_that_takes_nothing_makes_it_unready_until_it_does(processes:
         assert holder.stdout and holder.stdin
         assert holder.stdout.readline() == b"held\n"
         until(lambda: "database" in failing(alertmend), "the database is not well")
-        assert httpx.get(f"{alertmend.url}/readyz", timeout=30).status_code == 503
+        assert http.get(f"{alertmend.url}/readyz", timeout=30).status_code == 503
         holder.stdin.close()
     until(lambda: answers(f"{alertmend.url}/readyz"), "it is ready again")
 
@@ -68,7 +67,7 @@ def test_signs_of_life_stay_away_when_a_worker_does(processes: Processes) -> Non
     alertmend.start()
 
     def alive() -> list[str]:
-        return [alert["labels"]["alertname"] for alert in httpx.get(f"{url}/api/v2/alerts", timeout=10).json()]
+        return [alert["labels"]["alertname"] for alert in http.get(f"{url}/api/v2/alerts", timeout=10).json()]
 
     until(lambda: alive() == ["AlertmendAlive"], "a sign of life has come")
     pid = alertmend.child("runs")

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from tests.journey.harness import Alertmend, Processes, answers, firing, free_port, notification, until
+from tests.journey.harness import Alertmend, Processes, answers, firing, free_port, http, notification, until
 
 STEPS = """\
 - hosts: all
@@ -34,7 +32,7 @@ def _begin(processes: Processes) -> tuple[Alertmend, str]:
     alertmend = Alertmend(processes)
     alertmend.write("playbooks/mark.yml", STEPS.replace("FOLDER", str(alertmend.folder)))
     alertmend.start()
-    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
     runs = until(lambda: alertmend.items("runs", state="running"), "the run is under way")
     return alertmend, str(runs[0]["id"])
 
@@ -47,7 +45,7 @@ def _events(url: str, run: str, *, after: str = "") -> Iterator[dict[str, Any]]:
     """Events as they come, from one connection."""
     headers = {"Last-Event-ID": after} if after else {}
     fields: dict[str, str] = {}
-    with httpx.stream("GET", f"{url}/api/v1/runs/{run}/events", headers=headers, timeout=60) as answer:
+    with http.stream("GET", f"{url}/api/v1/runs/{run}/events", headers=headers, timeout=60) as answer:
         for line in answer.iter_lines():
             name, _, value = line.partition(": ")
             fields = {**fields, name: value} if name else fields
@@ -87,7 +85,7 @@ def test_one_follows_through_one_web_process_and_goes_on_through_another(process
     for event in _events(second, run, after=heard[-1]["id"]):
         heard.append(event)
         if _heard(event, "TASK [Second]"):
-            assert "TASK [Second]" in httpx.get(f"{second}/api/v1/runs/{run}/output.txt").text
+            assert "TASK [Second]" in http.get(f"{second}/api/v1/runs/{run}/output.txt").text
             assert [task["name"] for task in alertmend.get(f"runs/{run}")["task_results"]] == ["First"]
             _go(alertmend, 2)
     listener.join()
@@ -100,7 +98,7 @@ def test_one_follows_through_one_web_process_and_goes_on_through_another(process
     shown = alertmend.get(f"runs/{run}")
     assert shown["tasks"]["ok"] == 3
     assert "+done" in shown["task_results"][-1]["diff"]
-    assert shown["output"] == httpx.get(f"{alertmend.url}/api/v1/runs/{run}/output.txt").text
+    assert shown["output"] == http.get(f"{alertmend.url}/api/v1/runs/{run}/output.txt").text
 
 
 def test_the_terminal_follows_to_the_end_though_web_is_killed_and_redis_too(processes: Processes) -> None:
@@ -119,7 +117,7 @@ def test_the_terminal_follows_to_the_end_though_web_is_killed_and_redis_too(proc
         until(lambda: (alertmend.folder / "mark").exists(), "the playbook has done its work")
         rest, words = terminal.communicate(timeout=120)
         assert terminal.returncode == 0
-    output = httpx.get(f"{alertmend.url}/api/v1/runs/{run}/output.txt").text
+    output = http.get(f"{alertmend.url}/api/v1/runs/{run}/output.txt").text
     assert printed + rest == output
     assert output.count("TASK [") == 3
     assert words.splitlines()[-1] == "unproved: it ran well, and no proof is asked for"

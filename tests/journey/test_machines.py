@@ -19,7 +19,7 @@ import redis
 from sqlalchemy import create_engine, text
 
 from tests.edge.conftest import start_postgres
-from tests.journey.harness import answers, firing, notification, until
+from tests.journey.harness import answers, firing, http, notification, until
 from tests.journey.machines import Machine, machines, wait_for
 from webhook.edge.ledger import SqlLedger, open_engine
 
@@ -99,7 +99,7 @@ class Site:
 
     def deliver(self, name: str, body: dict[str, Any]) -> bool:
         with suppress(httpx.HTTPError):
-            return httpx.post(f"{self.url(name)}/api/v1/alertmanager", json=body, timeout=6).status_code == 202
+            return http.post(f"{self.url(name)}/api/v1/alertmanager", json=body, timeout=6).status_code == 202
         return False
 
     def rows(self, query: str) -> list[Any]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import signal
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.journey.harness import Alertmend, Processes, firing, free_port, notification, until
+from tests.journey.harness import Alertmend, Processes, firing, free_port, http, notification, until
 
 Shown = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def shown(url: str) -> Shown:
-    text = httpx.get(f"{url}/metrics", timeout=30).raise_for_status().text
+    text = http.get(f"{url}/metrics", timeout=30).raise_for_status().text
     families = text_string_to_metric_families(text)
     samples = [sample for family in families for sample in family.samples if sample.name.startswith("alertmend_")]
     return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
@@ -34,8 +33,8 @@ def test_counts_are_those_of_the_record_for_every_process_and_after_restarts(pro
     alertmend = Alertmend(processes)
     alertmend.start()
     for _ in range(2):
-        httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
-    assert httpx.post(alertmend.receiver, content="no JSON").status_code == 400
+        http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    assert http.post(alertmend.receiver, content="no JSON").status_code == 400
     until(lambda: one(alertmend.url, "runs_total", rule="mark", outcome="unproved") == 1, "the run is counted")
     until(lambda: one(alertmend.url, "notifications_total", code="202") == 2, "both notifications are counted")
     assert one(alertmend.url, "notifications_total", code="400") == 1
@@ -69,5 +68,5 @@ def test_a_dependency_that_is_away_is_said_to_be_and_the_rest_is_shown(processes
     assert one(alertmend.url, "ledger_head_seq") == 1
     # What is not known is not said to be nothing.
     assert one(alertmend.url, "inbox_notifications") is None
-    assert httpx.post(alertmend.receiver, json=notification(firing("web1")), timeout=30).status_code == 503
+    assert http.post(alertmend.receiver, json=notification(firing("web1")), timeout=30).status_code == 503
     until(lambda: one(alertmend.url, "notifications_total", code="503") == 1, "the refusal is counted")

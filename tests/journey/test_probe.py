@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.edge.probe.package import install_example
-from tests.journey.harness import Alertmend, Processes, firing, free_port, notification, until
+from tests.journey.harness import Alertmend, Processes, firing, free_port, http, notification, until
 
 RULE = """\
   - name: mark
@@ -52,7 +51,7 @@ def test_a_kind_that_a_package_brought_is_asked_before_and_after(
     alertmend = Alertmend(processes, rule=RULE % "redis: {address: '127.0.0.1:$labels.port'}")
     with answering(lambda: b"+PONG\r\n" if alertmend.marks else b"-LOADING\r\n") as port:
         alertmend.start()
-        httpx.post(alertmend.receiver, json=notification(firing("x", host="web1", port=str(port)))).raise_for_status()
+        http.post(alertmend.receiver, json=notification(firing("x", host="web1", port=str(port)))).raise_for_status()
         [run] = until(alertmend.finished, "the run has finished")
     assert (run["outcome"], alertmend.marks) == ("fixed", ["web1"])
     seen = [(probe["phase"], probe["kind"], probe["healthy"], probe["words"]) for probe in run["probes"]]
@@ -69,7 +68,7 @@ def test_a_prometheus_that_is_away_is_no_reason_to_act(processes: Processes) -> 
     top = f"prometheus: {{url: 'http://127.0.0.1:{free_port()}'}}\n"
     alertmend = Alertmend(processes, top=top, rule=RULE % """promql: {expr: 'up{instance="$labels.host"}'}""")
     alertmend.start()
-    httpx.post(alertmend.receiver, json=notification(firing("x", host="web1"))).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("x", host="web1"))).raise_for_status()
     [run] = until(alertmend.finished, "the run has finished")
     assert (run["outcome"], alertmend.marks) == ("cancelled", [])
     assert run["reason"] == "the probe could not say whether it is sick: connection refused"
@@ -81,7 +80,7 @@ def test_a_grpc_server_that_refuses_is_sick_and_the_playbook_can_still_fork(proc
     alertmend.start()
     for host in alertmend.hosts:
         alert = firing(host, host=host, port=str(free_port()))
-        httpx.post(alertmend.receiver, json=notification(alert)).raise_for_status()
+        http.post(alertmend.receiver, json=notification(alert)).raise_for_status()
     until(lambda: len(alertmend.finished()) == 3, "the runs have finished", seconds=180)
     assert {run["outcome"] for run in alertmend.finished()} == {"ineffective"}
     assert sorted(alertmend.marks) == sorted(alertmend.hosts)
@@ -92,7 +91,7 @@ def test_a_label_that_would_ask_another_host_is_refused(processes: Processes) ->
     alertmend.start()
     with answering(lambda: b"") as port:
         hostile = firing("x", host="web1", port=f"1@127.0.0.1:{port}")
-        httpx.post(alertmend.receiver, json=notification(hostile)).raise_for_status()
+        http.post(alertmend.receiver, json=notification(hostile)).raise_for_status()
         [entry] = until(lambda: alertmend.items("audit", event="decision"), "it is decided")
     decision = alertmend.get(f"audit/{entry['seq']}")["body"]["decision"]
     assert (decision["decision"], decision["guard"]) == ("refuse", "labels")

@@ -7,14 +7,12 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-import httpx
-
 from tests.edge.conftest import START_SECONDS, start_postgres
-from tests.journey.harness import Alertmend, Processes, firing, notification, until
+from tests.journey.harness import Alertmend, Processes, firing, http, notification, until
 
 
 def _deliver(alertmend: Alertmend, *hosts: str) -> int:
-    return httpx.post(alertmend.receiver, json=notification(*map(firing, hosts)), timeout=20).status_code
+    return http.post(alertmend.receiver, json=notification(*map(firing, hosts)), timeout=20).status_code
 
 
 def _has_to_wait(alertmend: Alertmend) -> bool:
@@ -54,7 +52,7 @@ def test_while_postgresql_is_stopped_nothing_runs_and_afterwards_everything_once
             server.wait(START_SECONDS)
             assert _deliver(alertmend, "web2") == 202
             until(lambda: _has_to_wait(alertmend), "the record cannot be written")
-            answer = httpx.get(f"{alertmend.url}/api/v1/runs", timeout=20)
+            answer = http.get(f"{alertmend.url}/api/v1/runs", timeout=20)
             assert answer.status_code == 503 and "the audit database" in answer.json()["error"]
             assert alertmend.marks == ["web1"]
             server = start_postgres(Path(name))

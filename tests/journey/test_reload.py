@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.journey.harness import Alertmend, Processes, answers, firing, notification, until
+from tests.journey.harness import Alertmend, Processes, answers, firing, http, notification, until
 from tests.journey.test_metrics import one
 
 
@@ -24,11 +24,11 @@ def break_rules(alertmend: Alertmend) -> str:
 
 
 def post(alertmend: Alertmend, host: str) -> None:
-    httpx.post(alertmend.receiver, json=notification(firing(host)), timeout=30).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing(host)), timeout=30).raise_for_status()
 
 
 def reload(alertmend: Alertmend) -> httpx.Response:
-    return httpx.post(f"{alertmend.url}/-/reload", timeout=60)
+    return http.post(f"{alertmend.url}/-/reload", timeout=60)
 
 
 def test_once_a_reload_is_answered_the_next_alert_is_decided_by_the_new_rules(processes: Processes) -> None:
@@ -60,7 +60,7 @@ def test_a_broken_file_is_refused_with_its_problems_and_what_dies_comes_back_by_
         f"{alertmend.folder}/rules/rules.yml:4:5",
     ]
     assert one(alertmend.url, "config_last_reload_successful") == 0
-    failing = httpx.get(f"{alertmend.url}/health", timeout=30).json()["checks"]
+    failing = http.get(f"{alertmend.url}/health", timeout=30).json()["checks"]
     assert [check["name"] for check in failing if not check["ok"]] == ["files"]
     assert answers(f"{alertmend.url}/readyz")
     # Whatever dies meanwhile is there again

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.journey.harness import Alertmend, Processes, until
+from tests.journey.harness import Alertmend, Processes, http, until
 
 REPOSITORY = Path(__file__).parents[2]
 #: Our own recordings, and whatever lies in a folder of that kind beside the checkout.
@@ -32,7 +32,7 @@ def _alerts(delivery: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _post(alertmend: Alertmend, delivery: dict[str, Any]) -> httpx.Response:
     kept = {name: value for name, value in delivery["request"]["headers"] if name not in ("Host", "Content-Length")}
-    return httpx.post(alertmend.receiver, content=delivery["body_raw"].encode(), headers=kept)
+    return http.post(alertmend.receiver, content=delivery["body_raw"].encode(), headers=kept)
 
 
 def _hosts() -> list[str]:
@@ -90,5 +90,5 @@ def test_with_receiver_tokens_only_deliveries_that_carry_one_are_taken(
     wrong = [*request["headers"], ["Authorization", "Bearer something-else"]]
     assert _post(alertmend, {**delivery, "request": {"headers": wrong}}).status_code == 401
     # And a token that may deliver may not read
-    read = httpx.get(f"{alertmend.url}/api/v1/runs", headers={"Authorization": f"Bearer token-{tokens[0]}"})
+    read = http.get(f"{alertmend.url}/api/v1/runs", headers={"Authorization": f"Bearer token-{tokens[0]}"})
     assert read.status_code == 403

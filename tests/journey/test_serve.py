@@ -8,10 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.journey.harness import Alertmend, Processes, answers, firing, lives, notification, until
+from tests.journey.harness import Alertmend, Processes, answers, firing, http, lives, notification, until
 
 SLOW = """\
   - name: slow
@@ -35,7 +34,7 @@ def _slow(processes: Processes, *, seconds: int, **settings: object) -> Alertmen
 
 def _begin(alertmend: Alertmend) -> str:
     """A run is under way; its id."""
-    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
     until(lambda: (alertmend.folder / "begun").exists(), "the playbook has begun")
     return str(alertmend.items("runs")[0]["id"])
 
@@ -116,7 +115,7 @@ def test_when_the_supervisor_is_killed_all_end_and_the_next_start_adopts_what_it
     assert not answers(f"{alertmend.url}/healthz")
     alertmend.start()
     assert "adopted" in (processes.folder / "alertmend.log").read_text()
-    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
     until(alertmend.finished, "it works again")
 
 
@@ -136,21 +135,21 @@ def test_a_hangup_takes_over_good_rules_and_keeps_the_old_ones_for_bad(processes
     process = alertmend.start()
     rules = (alertmend.folder / "rules/rules.yml").read_text()
     # Given workers that have read the rules: the server is ready before they are
-    httpx.post(alertmend.receiver, json=notification(firing("web3"))).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("web3"))).raise_for_status()
     until(alertmend.finished, "the rule works")
     # When the file is broken, the old rules stay
     alertmend.write("rules/rules.yml", rules.replace("playbook:", "playbok:"))
     process.send_signal(signal.SIGHUP)
     log = processes.folder / "alertmend.log"
     until(lambda: "did you mean 'playbook'" in log.read_text(), "the problem is told")
-    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
     until(lambda: len(alertmend.finished()) == 2, "the old rule still works")
     # When it is mended and renamed, the new rule counts, and that is on the record
     alertmend.write("rules/rules.yml", rules.replace("name: mark", "name: renamed"))
     process.send_signal(signal.SIGHUP)
     # The first one says with which rules it started
     until(lambda: len(alertmend.items("audit", event="reload")) == 2, "the reload is on the record")
-    httpx.post(alertmend.receiver, json=notification(firing("web2"))).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("web2"))).raise_for_status()
     until(lambda: alertmend.items("runs", rule="renamed", state="finished"), "the new rule works")
 
 
@@ -158,11 +157,11 @@ def test_a_hangup_takes_over_good_rules_and_keeps_the_old_ones_for_bad(processes
 def test_what_dies_is_started_again_and_what_was_acknowledged_is_kept(processes: Processes, role: str) -> None:
     alertmend = Alertmend(processes, top="limits: {rate_limit: 100/1h}\n")
     alertmend.start()
-    httpx.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
     pid = _pid(alertmend, role)
     os.kill(pid, signal.SIGKILL)
     until(lambda: answers(f"{alertmend.url}/readyz") and _pid(alertmend, role) != pid, "it is ready again")
-    httpx.post(alertmend.receiver, json=notification(firing("web2")), timeout=20).raise_for_status()
+    http.post(alertmend.receiver, json=notification(firing("web2")), timeout=20).raise_for_status()
     until(lambda: len(alertmend.finished()) == 2, "both were dealt with", seconds=120)
     assert sorted(alertmend.marks) == ["web1", "web2"]
 

@@ -7,9 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-import httpx
-
-from tests.journey.harness import Alertmend, Processes, firing, notification, until
+from tests.journey.harness import Alertmend, Processes, firing, http, notification, until
 
 RULE = """\
   - name: mark
@@ -30,7 +28,7 @@ class Cli:
 
 def _deliver(alertmend: Alertmend, *instances: str, status: str = "firing", **labels: str) -> None:
     alerts = [{**firing(name, **labels), "status": status} for name in instances]
-    httpx.post(alertmend.receiver, json=notification(*alerts)).raise_for_status()
+    http.post(alertmend.receiver, json=notification(*alerts)).raise_for_status()
 
 
 def _rule(alertmend: Alertmend, cooldown: str, more: str = "") -> None:
@@ -46,7 +44,7 @@ def test_every_decision_is_made_again_and_a_replay_finds_what_other_rules_would_
     _deliver(alertmend, "web1", status="resolved")
     _deliver(alertmend, "web1")
     until(lambda: len(alertmend.finished()) == 3, "the hold came due by itself")
-    httpx.post(alertmend.receiver, json=notification({**firing("web3"), "labels": {"alertname": "Up"}}))
+    http.post(alertmend.receiver, json=notification({**firing("web3"), "labels": {"alertname": "Up"}}))
     until(lambda: len(alertmend.items("audit", event="alert_received")) == 4, "all of it was decided on")
 
     decisions = alertmend.items("audit", event="decision")

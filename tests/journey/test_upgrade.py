@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
 from tests.edge.conftest import START_SECONDS, start_postgres
-from tests.journey.harness import Processes, answers, firing, free_port, notification, until
+from tests.journey.harness import Processes, answers, firing, free_port, http, notification, until
 from webhook.edge.ledger import SqlLedger, open_engine
 
 [BEFORE] = (Path(__file__).parents[1] / "data/before").glob("*.whl")
@@ -118,7 +117,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _deliver(url: str, host: str, **labels: str) -> None:
-    httpx.post(f"{url}/api/v1/alertmanager", json=notification(firing(host, **labels)), timeout=20).raise_for_status()
+    http.post(f"{url}/api/v1/alertmanager", json=notification(firing(host, **labels)), timeout=20).raise_for_status()
 
 
 def test_a_site_is_upgraded_machine_by_machine_with_runs_under_way(site: Site, before: Path) -> None:
