@@ -46,7 +46,7 @@ lock: $(VENV)/python ## Compile both locks anew
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-header --extra build pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-header --extra build --extra dev --constraint requirements.lock pyproject.toml \
+		--no-emit-find-links --no-header --extra build --extra dev --extra otel --constraint requirements.lock pyproject.toml \
 		-o requirements-dev.lock
 
 bench: $(VENV)/installed-dev ## Measure, each against its floor in the same run

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from webhook import tracing
 from webhook.core.incident import RunState
 from webhook.core.state import Draft, Keys, Snapshot
 from webhook.core.storm import Crowd
@@ -58,6 +59,7 @@ class Change:
             if self.store.commit(draft, batch=batch, taken=taken):
                 if batch is not None and not self.seal(batch):
                     raise WentBack
+                _note(draft)
                 return result
         raise StateConflict
 
@@ -109,6 +111,12 @@ def _writer(value: object) -> TypeAdapter[Any]:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+def _note(draft: Draft) -> None:
+    for event in draft.events:
+        said = {name: getattr(event, name) for name in ("incident", "run", "rule", "target", "decision", "outcome")}
+        tracing.note(event.event.value, {f"alertmend.{name}": value for name, value in said.items()})
 
 
 def _batch(draft: Draft, *, id: str, at: datetime) -> Batch | None:

@@ -87,6 +87,10 @@ class Unavailable(WebhookError):
         super().__init__(f"{dependency} is not available{': ' + words if words else ''}")
 
 
+class TracingError(WebhookError):
+    """Traces are asked for, and cannot be sent from here."""
+
+
 class AuditBroken(WebhookError):
     """The audit log's chain is broken."""
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from webhook import tracing
 from webhook.asking import Asking
 from webhook.attempt import Attempt, Workshop, prepare
 from webhook.change import Change
@@ -55,13 +56,17 @@ class Execution:
         self.change.ledger.ready()
         # The lease comes first: a run that is seen running without one is taken for lost.
         self.change.store.renew([id], owner=self.performing.owner, lease=LEASE)
+        began = self.now()
         run = self._start(id)
         if run is None:
             # It may well be under way here, in another thread, which keeps its lease.
             return None
         self.active.add(id)
         try:
-            with structlog.contextvars.bound_contextvars(run=id, incident=run.incident):
+            with (
+                structlog.contextvars.bound_contextvars(run=id, incident=run.incident),
+                tracing.span("run", _about(run), parent=run.traceparent, kind="consumer", since=began),
+            ):
                 return self._perform(run)
         finally:
             self.active.discard(id)
@@ -144,7 +149,10 @@ class Execution:
             end = End(outcome=Outcome.FAILED, reason=f"alertmend itself failed: {type(error).__name__}: {error}")
         if isinstance(attempt, Attempt):
             run = replace(attempt.run, probes=(*run.probes, *attempt.probes))
+        end = replace(end, reason=self.workshop().redaction.apply(end.reason))
         self._write_end(run, end)
+        failed = end.outcome is not None and end.outcome.did_not_help
+        tracing.describe({"alertmend.outcome": end.outcome or "proving"}, error=end.reason if failed else None)
         return end.outcome
 
     def _alerts_of(self, run: Run) -> tuple[Alert, ...]:
@@ -168,7 +176,6 @@ class Execution:
         return Plan(vars=dict(attempt.step.vars), output=text_of(said.passages), summary=summary)
 
     def _write_end(self, run: Run, end: End) -> None:
-        end = replace(end, reason=self.workshop().redaction.apply(end.reason))
         for attempt in range(WRITE_ATTEMPTS):
             try:
                 return self._finish(run, end)
@@ -193,6 +200,18 @@ class Execution:
 
         phase = "compensated" if run.ending else "proving" if end.outcome is None else "finished"
         self.change.make(Keys(runs=frozenset([run.id])), write, id=f"run:{run.id}:{phase}", at=moment.now)
+
+
+def _about(run: Run) -> dict[str, str | int]:
+    return {
+        "alertmend.run": run.id,
+        "alertmend.incident": run.incident,
+        "alertmend.rule": run.rule,
+        "alertmend.target": run.target,
+        "alertmend.step": run.step,
+        "alertmend.attempt": run.attempt,
+        "alertmend.playbook": run.playbook,
+    }
 
 
 def _counted_keys(run: Run, alerts: tuple[Alert, ...], moment: Moment) -> Keys:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from webhook import tracing
 from webhook.asking import Asking
 from webhook.change import Change
 from webhook.core.alert import Notification
@@ -46,27 +47,9 @@ class Intake:
         envelope = self.change.store.envelope(id)
         if envelope is None:
             return 0
-        self.recover()
-        notification, rulebook = self.parse(id, envelope), self.rulebook()
-        alerts = [rulebook.identified(alert) for alert in notification.alerts]
-        matched = [(alert, rulebook.match(alert)) for alert in alerts]
-        if envelope.sender != RECONCILIATION:
-            self._know(notification)
-        moment = Moment(rulebook=rulebook, now=self.now(), new_id=self.new_id)
-        reports = self._ask(matched, notification, moment)
-
-        def write(draft: Draft) -> int | None:
-            # Asked after the draft was read: whoever dealt with it since then has changed the revision.
-            if self.change.store.envelope(id) is None:
-                return None
-            draft.events.append(_received(notification, matched, sender=envelope.sender, now=moment.now))
-            if notification.truncated_alerts:
-                draft.due[RECONCILE_DUE] = moment.now
-            return _consider(draft, moment, notification, matched, reports)
-
-        clears = any(alert.is_resolved for alert, _ in matched)
-        keys = reach(matched)
-        return self.change.make(keys, write, id=f"notification:{id}", at=moment.now, taken=id, with_runs=clears) or 0
+        about = {"alertmend.notification": id, "alertmend.sender": envelope.sender}
+        with tracing.span("intake", about, parent=envelope.traceparent, kind="consumer"):
+            return self._take(id, envelope)
 
     def reconsider(self, pair: Pair) -> None:
         """Decide again on an open incident whose hold came due; nothing when it is closed or has a run."""
@@ -87,7 +70,34 @@ class Intake:
                 admit(draft, moment, rule, state.alert, target, occasion=occasion)
             return True
 
-        self.change.make(keys, write, id=f"due:{self.new_id()}", at=moment.now)
+        parent = first.pair(pair).incident
+        about = {"alertmend.rule": pair.rule, "alertmend.target": pair.target}
+        with tracing.span("reconsider", about, parent=parent.traceparent if parent else ""):
+            self.change.make(keys, write, id=f"due:{self.new_id()}", at=moment.now)
+
+    def _take(self, id: str, envelope: Envelope) -> int:
+        self.recover()
+        notification, rulebook = self.parse(id, envelope), self.rulebook()
+        alerts = [rulebook.identified(alert) for alert in notification.alerts]
+        matched = [(alert, rulebook.match(alert)) for alert in alerts]
+        if envelope.sender != RECONCILIATION:
+            self._know(notification)
+        traceparent = tracing.traceparent()
+        moment = Moment(rulebook=rulebook, now=self.now(), new_id=self.new_id, traceparent=traceparent)
+        reports = self._ask(matched, notification, moment)
+
+        def write(draft: Draft) -> int | None:
+            # Asked after the draft was read: whoever dealt with it since then has changed the revision.
+            if self.change.store.envelope(id) is None:
+                return None
+            draft.events.append(_received(notification, matched, sender=envelope.sender, now=moment.now))
+            if notification.truncated_alerts:
+                draft.due[RECONCILE_DUE] = moment.now
+            return _consider(draft, moment, notification, matched, reports)
+
+        clears = any(alert.is_resolved for alert, _ in matched)
+        keys = reach(matched)
+        return self.change.make(keys, write, id=f"notification:{id}", at=moment.now, taken=id, with_runs=clears) or 0
 
     def _know(self, notification: Notification) -> None:
         # The name comes quoted for a regular expression.

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import Protocol
 
+from webhook import tracing
 from webhook.attempt import Attempt
 from webhook.core.incident import Outcome, Phase, ProbeAnswer, Rollback, Run, RunState
 from webhook.core.probe import Probe
-from webhook.core.redaction import Redaction
 from webhook.core.state import Keys
 from webhook.core.transcript import task_results
 from webhook.errors import Unavailable
@@ -101,9 +101,7 @@ class Performing:
 
     def _ask_required(self, attempt: Attempt) -> End | None:
         """Why nothing is to be done; None when everything that the rule requires holds."""
-        redaction = attempt.workshop.redaction
-        answers = [_redacted(answer, Phase.REQUIRE, redaction) for answer in ask_all(self.prober, attempt.require)]
-        attempt.probes += answers
+        answers = [_hear(attempt, answer, Phase.REQUIRE) for answer in ask_all(self.prober, attempt.require)]
         unmet = [f"{answer.asked}: {answer.words}" for answer in answers if not answer.healthy]
         if not unmet:
             return None
@@ -125,8 +123,13 @@ class Performing:
         return None
 
     def _play(self, attempt: Attempt, job: PlaybookJob) -> PlaybookResult:
-        run = attempt.run
-        return self.playbooks.run(job, is_cancelled=lambda: not self._goes_on(run), hear=self.live.hear(run.id))
+        run, redact = attempt.run, attempt.workshop.redaction.apply
+        name = str(job.playbook.relative_to(job.playbooks))
+        with tracing.span("playbook", {"alertmend.playbook": name}):
+            result = self.playbooks.run(job, is_cancelled=lambda: not self._goes_on(run), hear=self.live.hear(run.id))
+            is_ok = result.end is PlaybookEnd.OK
+            tracing.describe({"alertmend.end": result.end}, error=None if is_ok else redact(result.reason))
+        return result
 
     def _prove(self, attempt: Attempt) -> End:
         asked_to_resolve = attempt.rule.resolve_within is not None and not attempt.is_last_resort
@@ -151,9 +154,7 @@ class Performing:
             self._wait(attempt.run, probe.period)
 
     def _ask(self, attempt: Attempt, probe: Probe, phase: Phase) -> ProbeAnswer:
-        answer = _redacted(self.prober.ask(probe), phase, attempt.workshop.redaction)
-        attempt.probes.append(answer)
-        return answer
+        return _hear(attempt, self.prober.ask(probe), phase)
 
     def _roll_back(self, attempt: Attempt) -> End:
         """The compensation's own end; what the step's was stands in the run."""
@@ -208,6 +209,17 @@ class Performing:
         return End(outcome=Outcome.CANCELLED, reason=otherwise)
 
 
-def _redacted(answer: ProbeAnswer, phase: Phase, redaction: Redaction) -> ProbeAnswer:
-    redact = redaction.apply
-    return replace(answer, phase=phase, words=redact(answer.words), asked=redact(answer.asked))
+def _hear(attempt: Attempt, answer: ProbeAnswer, phase: Phase) -> ProbeAnswer:
+    """The answer as it may be kept."""
+    redact = attempt.workshop.redaction.apply
+    answer = replace(answer, phase=phase, words=redact(answer.words), asked=redact(answer.asked))
+    attempt.probes.append(answer)
+    said: tracing.Attributes = {
+        "alertmend.kind": answer.kind,
+        "alertmend.asked": answer.asked,
+        "alertmend.phase": phase,
+        "alertmend.healthy": answer.healthy if answer.known else None,
+        "alertmend.words": answer.words,
+    }
+    tracing.past_span("probe", said, until=answer.at, seconds=answer.latency_seconds)
+    return answer

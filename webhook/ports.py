@@ -33,6 +33,8 @@ class Envelope:
     sender: str
     #: The JSON that was received.
     body: str
+    #: The span in which it was received, as W3C Trace Context writes it; empty without traces.
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

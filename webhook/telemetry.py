@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from webhook import tracing
+
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -26,12 +28,18 @@ def configure(*, format: str, level: str, role: str) -> None:
         event.setdefault("action", record.name.partition(".")[0] if record is not None else "other")
         return event
 
+    def add_trace(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if trace := tracing.trace_id():
+            event["trace"] = trace
+        return event
+
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         add_role,
         add_action,
+        add_trace,
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (

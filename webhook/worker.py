@@ -17,7 +17,7 @@ import structlog
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
-from webhook import telemetry
+from webhook import telemetry, tracing
 from webhook.core.incident import Pair
 from webhook.edge.queue import KEY_PREFIX, task_name
 from webhook.errors import RECORD, ConfigError, StateConflict, Unavailable, WebhookError
@@ -51,10 +51,12 @@ def main(argv: list[str] | None = None) -> int:
     site = Site(config_file=arguments.config_file, storage=arguments.storage_path)
     try:
         if arguments.role == "prepare":
+            tracing.check()
             config = prepare(site, web_config_file=arguments.web_config_file)
             print("embedded" if config.redis_url is None else "configured")
             return 0
-        return _serve(build_worker(site), role=arguments.role, grace_seconds=arguments.grace_seconds)
+        with tracing.sent_from(arguments.role):
+            return _serve(build_worker(site), role=arguments.role, grace_seconds=arguments.grace_seconds)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

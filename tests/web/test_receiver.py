@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.web.conftest import LIMIT_BYTES, Client, Inbox
+from webhook import tracing
 from webhook.edge.webconfig import Role, WebConfig
 
 PATH = "/api/v1/alertmanager"
@@ -250,3 +254,15 @@ def test_no_answer_is_a_redirect_or_a_429(guarded: Client, inbox: Inbox, sent: b
     inbox.is_away = away
     for headers in ({}, {"Authorization": "Bearer secret"}):
         assert guarded.post(path, content=sent, headers=headers).status_code in (202, 400, 401, 404, 413, 503)
+
+
+@pytest.mark.parametrize(
+    "header", ["", "00-zz-zz-01", "x" * 3000, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
+)
+def test_whatever_trace_a_sender_names_the_notification_is_taken(client: Client, inbox: Inbox, header: str) -> None:
+    with tracing.given_to(SimpleSpanProcessor(InMemorySpanExporter()), role="web"):
+        answer = client.post(PATH, content=json.dumps(body(ALERT)), headers={"traceparent": header})
+    assert answer.status_code == 202
+    [envelope] = inbox.taken.values()
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", envelope.traceparent)
+    assert (header.split("-")[1:2] == envelope.traceparent.split("-")[1:2]) is (len(header) == 55)

@@ -7,7 +7,7 @@ import sys
 import click
 
 from webhook import __version__
-from webhook.errors import ConfigError, PayloadError, Unavailable, WebhookError
+from webhook.errors import ConfigError, PayloadError, TracingError, Unavailable, WebhookError
 
 #: Exit statuses: a check said no; wrong usage or unusable configuration; someone does not answer.
 SAID_NO, UNUSABLE, UNREACHABLE = 1, 2, 3
@@ -73,7 +73,7 @@ def cli() -> None:
 
 def exit_status(error: WebhookError) -> int:
     """The exit status of an error."""
-    if isinstance(error, (ConfigError, PayloadError)):
+    if isinstance(error, (ConfigError, PayloadError, TracingError)):
         return UNUSABLE
     return UNREACHABLE if isinstance(error, Unavailable) else SAID_NO
 

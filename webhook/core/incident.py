@@ -259,6 +259,8 @@ class Run:
     #: How it would have ended, while it is compensated for.
     ending: Ending | None = None
     rollback: Rollback | None = None
+    #: That of its incident.
+    traceparent: str = ""
 
     @property
     def machine(self) -> str:
@@ -341,6 +343,8 @@ class Incident:
     broke: bool = False
     #: Why people were called; empty while they were not.
     handed_over: str = ""
+    #: The span in which it was opened, as W3C Trace Context writes it; empty without traces.
+    traceparent: str = ""
 
     @property
     def pair(self) -> Pair:

@@ -14,9 +14,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from webhook import telemetry
+from webhook import telemetry, tracing
 from webhook.edge.webconfig import WebConfig, read_web_config
-from webhook.errors import ConfigError
+from webhook.errors import ConfigError, TracingError
 from webhook.process import end_with_parent
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator, uvicorn_tls
@@ -44,10 +44,11 @@ def main(argv: list[str] | None = None) -> int:
         end_with_parent(arguments.parent)
     try:
         app, server = _server(arguments)
-    except ConfigError as error:
+        with tracing.sent_from("web"):
+            server.run()
+    except (ConfigError, TracingError) as error:
         print(error, file=sys.stderr)
         return 2
-    server.run()
     app.state.refused.write()
     return 0 if server.started else 3
 

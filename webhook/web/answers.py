@@ -63,7 +63,9 @@ def incident(row: Mapping[str, Any]) -> dict[str, Any]:
     """An incident as the API shows it."""
     decoded = {name: json.loads(row[name]) if row[name] else None for name in ("alerts", "runs", "decision")}
     whole = json.loads(row["body"]) if row["body"] else {}
-    more = {name: whole.get(name) for name in ("firing", "hold", "request", "handed_over", "came_back_after")}
+    more = {
+        name: whole.get(name) for name in ("firing", "hold", "request", "handed_over", "came_back_after", "traceparent")
+    }
     columns = {name: value for name, value in row.items() if name not in ("number", "body", "came_back", "seconds")}
     return {**columns, **decoded, **more}
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from webhook import tracing
 from webhook.edge.payload import check_size, count_alerts
 from webhook.edge.webconfig import Role
 from webhook.errors import AccessDenied, PayloadError, WebhookError
@@ -19,6 +21,8 @@ from webhook.wiring.clock import new_id, now
 
 #: A longer number is no length; what is really sent is measured all the same.
 _LENGTH = re.compile(r"[0-9]{1,18}")
+
+_REQUEST: Final = {"http.request.method": "POST", "http.route": "/api/v1/alertmanager"}
 
 Put = Callable[[str, Envelope], Awaitable[None]]
 
@@ -41,18 +45,24 @@ class Receiver:
             PayloadError: no retry can mend the body.
             Unavailable: it could not be stored; Alertmanager tries again.
         """
-        try:
-            return await self._take(request)
-        except WebhookError as error:
-            self.refused(status_of(error))
-            raise
+        parent = request.headers.get("traceparent", "")
+        with tracing.span("receive", _REQUEST, parent=parent, kind="server"):
+            try:
+                return await self._take(request)
+            except WebhookError as error:
+                status = status_of(error)
+                tracing.describe({"http.response.status_code": status})
+                self.refused(status)
+                raise
 
     async def _take(self, request: Request) -> Response:
         _refuse_browser(request)
         sender = await self.authenticator.allow(request, Role.RECEIVER)
         body = await _body(request, limit=self.max_body_bytes())
         alerts, id = count_alerts(body), new_id()
-        await self.put(id, Envelope(received_at=now(), sender=sender.name, body=body.decode()))
+        tracing.describe({"alertmend.notification": id, "alertmend.alerts": alerts, "http.response.status_code": 202})
+        traceparent = tracing.traceparent()
+        await self.put(id, Envelope(received_at=now(), sender=sender.name, body=body.decode(), traceparent=traceparent))
         return JSONResponse({"notification": id, "alerts": alerts}, status_code=202)
 
 

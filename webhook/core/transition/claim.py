@@ -125,6 +125,7 @@ def _new_run(moment: Moment, rule: Rule, alert: Alert, decision: Decision, incid
         attempt=incident.attempts + 1,
         alerts=_first(alert, incident),
         checks=decision.checks,
+        traceparent=incident.traceparent,
     )
 
 

@@ -20,6 +20,8 @@ class Moment:
     rulebook: Rulebook
     now: datetime
     new_id: NewId
+    #: The span that the change is part of, as W3C Trace Context writes it; empty without traces.
+    traceparent: str = ""
 
 
 def run_event(event: Event, run: Run, *, at: datetime, actor: str = "alertmend", **body: object) -> AuditEvent:

@@ -29,6 +29,7 @@ def open_incident(draft: Draft, moment: Moment, rule: Rule, target: Target, aler
         alerts=(),
         group=crowd.group if crowd else "",
         came_back_after=_came_back(draft, moment, rule, pair),
+        traceparent=moment.traceparent,
     )
     draft.put_incident(incident)
     draft.events.append(

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from webhook.core.duration import format_duration
+from webhook.tracing import trace_id
 
 #: The only things that a page may load, and from where; no script and no style stands in a page itself.
 POLICY: Final = (
@@ -44,7 +45,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"when": when, "span": span, "tone": tone, "pretty": pretty, "words": words}
+    found.filters |= {"when": when, "span": span, "tone": tone, "pretty": pretty, "words": words, "trace_id": trace_id}
     found.globals |= {"static": static_url}
     # Not imported by each template: a block that is rendered alone would not see them.
     parts = found.get_template("parts.html").module
