@@ -17,7 +17,7 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends openssh-client ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home --home-dir /home/alertmend alertmend \
+    && useradd --system --uid 10001 --home-dir /var/lib/alertmend alertmend \
     && install -d -o alertmend -g alertmend -m 0700 /var/lib/alertmend
 COPY --from=build /opt/alertmend /opt/alertmend
 # The library, to be named as `playbooks` or copied from.

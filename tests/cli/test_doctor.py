@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -75,6 +77,33 @@ def test_an_inventory_that_ansible_cannot_read_is_named(examined: Examined, site
     status, found = examined()
     assert status == 2
     assert found["inventory"][0]["state"] == "unusable"
+
+
+def _examine_as(user: int, site: Path) -> list[dict[str, Any]]:
+    command = ["unshare", "--user", f"--map-user={user}", sys.executable, "-m", "webhook.cli", "doctor"]
+    files = [f"--config.file={site / 'alertmend.yml'}", f"--storage.path={site / 'data'}", "--output=json"]
+    answer = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
+    found: list[dict[str, Any]] = json.loads(answer.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [(54321, "the user 54321 has no name"), (65534, "/nonexistent, the home of this user, cannot be written to")],
+)
+def test_a_user_for_whom_neither_ssh_nor_ansible_works_is_found(site: Path, user: int, words: str) -> None:
+    found = [row for row in _examine_as(user, site) if row["check"] == "ansible" and words in row["words"]]
+    assert [row["state"] for row in found] == ["warning"]
+
+
+def test_secrets_that_only_root_may_look_for_are_reported_to_others(site: Path) -> None:
+    (site / "secrets").mkdir()
+    (site / "secrets/db-url").touch()
+    (site / "secrets").chmod(0)
+    _add(site, "database: {url_file: secrets/db-url}\n")
+    found = {row["check"]: row for row in _examine_as(54321, site)}
+    assert "cannot be read: Permission denied" in found["configuration"]["words"]
+    assert "0 are named" in found["secrets"]["words"]
 
 
 def test_a_playbook_that_ansible_does_not_understand_is_named(examined: Examined, site: Path) -> None:

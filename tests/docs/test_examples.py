@@ -246,6 +246,7 @@ def _provide(site: Path, document: object) -> None:
         elif key in ("cert_file", "key_file"):
             _write_certificate(site)
         elif key.endswith(("_file", "_tokens_files")) and not Path(value).is_absolute():
+            (site / value).parent.mkdir(exist_ok=True)
             (site / value).write_text(SECRETS.get(path[0], "0123456789abcdef0123456789abcdef") + "\n")
             (site / value).chmod(0o600)
 

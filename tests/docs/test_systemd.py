@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from webhook.core.duration import parse_duration
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = sorted((REPOSITORY / "deploy/systemd").glob("*.service"))
+SECRETS = Path("/etc/alertmend/secrets")
 PROGRAM = "/opt/alertmend/bin/alertmend"
 #: Of ten; what systemd itself calls "OK" ends at 4.
 MOST_EXPOSURE = 2.0
@@ -64,6 +66,35 @@ def test_it_has_a_user_of_its_own_and_its_secrets_from_root(unit: Path) -> None:
     assert service["DynamicUser"] == "yes"
     assert "LoadCredential=" in unit.read_text()
     assert f"--storage.path=%S/{service['StateDirectory']}" in _command(unit)
+
+
+def test_it_finds_its_secrets_where_root_keeps_them(unit: Path) -> None:
+    lines = [line.partition("=") for line in unit.read_text().splitlines()]
+    kept = {Path(value.partition(":")[2]) for key, _, value in lines if key == "LoadCredential"}
+    assert {file.parent for file in kept} == {SECRETS}
+    assert _service(unit)["BindReadOnlyPaths"] == f"%t/credentials/%n:{SECRETS}"
+
+
+def test_a_receiver_is_not_handed_the_key_to_a_host() -> None:
+    receiver = (REPOSITORY / "deploy/systemd/alertmend-web.service").read_text()
+    assert "LoadCredential=ssh-key:" not in receiver
+    # A file of that name there has to be: the configuration that it shares with the workers is checked by it, too.
+    assert "SetCredential=ssh-key:" in receiver
+
+
+def test_who_runs_playbooks_has_a_home_that_is_its_state(unit: Path, tmp_path: Path) -> None:
+    (tmp_path / "etc/sysusers.d").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "deploy/systemd/alertmend.sysusers", tmp_path / "etc/sysusers.d/alertmend.conf")
+    subprocess.run(["systemd-sysusers", f"--root={tmp_path}"], check=True, capture_output=True)
+    users = (line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines())
+    homes = {user[0]: user[5] for user in users}
+    service = _service(unit)
+    if "--role=web" in _command(unit):
+        assert "User" not in service
+    else:
+        # A user that systemd makes up has "/" for a home, whatever HOME says: ssh finds no known_hosts, and no local task
+        # of Ansible's a place for its files. It takes the one that there is.
+        assert homes[service["User"]] == f"/var/lib/{service['StateDirectory']}"
 
 
 def test_it_is_called_as_the_program_wants_it(unit: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import sys
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from webhook.wiring.examination.finding import Finding, ok, problem, warning
 
 
 def look_at_ansible() -> Iterator[Finding]:
-    """Its version, and the program that it needs to reach other machines."""
+    """Its version, the program that it needs to reach other machines, and a home to work in."""
     program = Path(sys.executable).with_name("ansible-playbook")
     try:
         words = f"ansible-core {version('ansible-core')}, ansible-runner {version('ansible-runner')}"
@@ -31,6 +33,20 @@ def look_at_ansible() -> Iterator[Finding]:
     if shutil.which("ssh") is None:
         words = "there is no ssh on the PATH: only local connections work"
         yield warning("ansible", words, "apt-get install openssh-client")
+    yield from _look_at_home()
+
+
+def _look_at_home() -> Iterator[Finding]:
+    # Neither ssh nor Ansible goes by HOME: they ask for the home that this user has by name.
+    user, hint = os.geteuid(), "give the user a name and a home that it may write to; the storage path will do"
+    try:
+        home = pwd.getpwuid(user).pw_dir
+    except KeyError:
+        yield warning("ansible", f"the user {user} has no name: ssh does nothing for it", hint)
+        return
+    if not os.access(home, os.W_OK):
+        words = f"{home}, the home of this user, cannot be written to: tasks on this machine fail"
+        yield warning("ansible", words, hint)
 
 
 def look_at_playbooks(config: Config, rulebook: Rulebook) -> Iterator[Finding]:
