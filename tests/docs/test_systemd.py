@@ -92,8 +92,8 @@ def test_who_runs_playbooks_has_a_home_that_is_its_state(unit: Path, tmp_path: P
     if "--role=web" in _command(unit):
         assert "User" not in service
     else:
-        # A user that systemd makes up has "/" for a home, whatever HOME says: ssh finds no known_hosts, and no local task
-        # of Ansible's a place for its files. It takes the one that there is.
+        # One that systemd makes up has "/" for a home, whatever HOME says: ssh finds no known_hosts there, and no local
+        # task of Ansible's a place for its files. It takes the one that there is.
         assert homes[service["User"]] == f"/var/lib/{service['StateDirectory']}"
 
 
