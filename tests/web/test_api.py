@@ -175,6 +175,7 @@ def test_one_is_shown_whole(client: Client) -> None:
         "request": None,
         "handed_over": "",
         "came_back_after": None,
+        "traceparent": "",
     }
     found = client.get("/api/v1/runs/run4").json()
     assert (found["id"], found["state"], found["outcome"]) == ("run4", "finished", "fixed")

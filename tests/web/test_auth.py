@@ -5,27 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import socket
-import ssl
 import statistics
-import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import bcrypt
-import httpx
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
-from webhook.edge.webconfig import ClientAuth, TlsConfig, TlsVersion, WebConfig
+from webhook.edge.webconfig import ClientAuth, TlsConfig, WebConfig
 from webhook.errors import AccessDenied, NotAuthenticated, Unavailable
-from webhook.web.auth import Authenticator, Identity, Role, uvicorn_tls
+from webhook.web.auth import Authenticator, Identity, Role
 
 SELF_SIGNED = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
 
@@ -235,60 +227,3 @@ async def _a_storm_of_guesses(tokens: tuple[Path, Path]) -> None:
     for guess in guesses:
         guess.cancel()
     await asyncio.gather(*guesses, return_exceptions=True)
-
-
-def test_no_tls_takes_no_arguments() -> None:
-    assert uvicorn_tls(None) == {}
-    assert uvicorn_tls(WebConfig()) == {}
-
-
-async def hello(scope: object, receive: object, send: object) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
-    await send({"type": "http.response.body", "body": b""})  # type: ignore[operator]
-
-
-@contextmanager
-def serving(config: WebConfig) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(hello, lifespan="off", log_level="critical", **uvicorn_tls(config)))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        yield f"https://localhost:{port}/"
-        server.should_exit = True
-        thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run([*SELF_SIGNED, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
-    return cert, key
-
-
-def get(url: str, certificate: tuple[Path, Path], *, shown: bool = False, newest: ssl.TLSVersion | None = None) -> int:
-    context = ssl.create_default_context(cafile=certificate[0])
-    if shown:
-        context.load_cert_chain(*certificate)
-    if newest:
-        context.maximum_version = newest
-    with httpx.Client(verify=context, trust_env=False) as client:
-        return client.get(url).status_code
-
-
-def test_clients_must_show_a_certificate_where_it_is_required(certificate: tuple[Path, Path]) -> None:
-    cert, key = certificate
-    tls = TlsConfig(cert_file=cert, key_file=key, client_ca_file=cert, client_auth_type=ClientAuth.REQUIRED)
-    with serving(WebConfig(tls=tls)) as url:
-        assert get(url, certificate, shown=True) == 200
-        with pytest.raises(httpx.TransportError):
-            get(url, certificate)
-
-
-def test_an_older_tls_than_the_oldest_allowed_is_not_spoken(certificate: tuple[Path, Path]) -> None:
-    tls = TlsConfig(cert_file=certificate[0], key_file=certificate[1], min_version=TlsVersion.TLS13)
-    with serving(WebConfig(tls=tls)) as url:
-        assert get(url, certificate) == 200
-        with pytest.raises(httpx.TransportError):
-            get(url, certificate, newest=ssl.TLSVersion.TLSv1_2)

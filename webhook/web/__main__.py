@@ -15,15 +15,17 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from webhook import telemetry, tracing
-from webhook.edge.webconfig import WebConfig, read_web_config
+from webhook.edge.webconfig import WebConfig
 from webhook.errors import ConfigError, TracingError
 from webhook.process import end_with_parent
 from webhook.web.app import make_app
-from webhook.web.auth import Authenticator, uvicorn_tls
+from webhook.web.auth import Authenticator
 from webhook.web.forwarded import Forwarded
 from webhook.web.health import Watched
 from webhook.web.local import LocalOnly
 from webhook.web.session import own_key
+from webhook.web.tls import uvicorn_tls
+from webhook.web.webfile import WebFile
 from webhook.wiring import build_checks, build_follower, build_gauges, build_inbox, build_watch
 from webhook.wiring.connection import LateLedger, open_ledger
 from webhook.wiring.current import Followed, Site
@@ -59,13 +61,18 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
     followed = Followed.of(site)
     log_options = [f"--log.format={arguments.log_format}", f"--log.level={arguments.log_level}"]
     config = followed.config
-    web_config: WebConfig | None = read_web_config(arguments.web_config_file) if arguments.web_config_file else None
+    web_file = WebFile.at(arguments.web_config_file) if arguments.web_config_file else None
+    web_config = web_file.config if web_file else None
     inbox, servers = build_inbox(config, storage), list[uvicorn.Server]()
     ledger = cast("SqlLedger", LateLedger(partial(open_ledger, config, storage)))
     watch = build_watch(config, storage)
     checks = cache(partial(build_checks, followed, watch, ledger, storage))
     app = make_app(
-        authenticator=Authenticator(web_config, key=_session_key(web_config, arguments.storage_path)),
+        authenticator=Authenticator(
+            web_config,
+            key=_session_key(web_config, arguments.storage_path),
+            changed=web_file.changed if web_file else lambda: None,
+        ),
         put=inbox.put,
         ledger=ledger,
         follower=build_follower(config, storage),

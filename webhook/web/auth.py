@@ -10,25 +10,25 @@ import binascii
 import hashlib
 import hmac
 import secrets
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from webhook.core.access import INCLUDES, Identity, Person, Provider, Role, granted
-from webhook.edge.webconfig import ClientAuth, TlsConfig, TlsVersion, WebConfig
+from webhook.edge.webconfig import ClientAuth, WebConfig
 from webhook.errors import AccessDenied, NotAuthenticated
 from webhook.web.forwarded import vouched_for
 from webhook.web.password import Passwords
 from webhook.web.session import Session, Sessions
+from webhook.web.stamp import Stamp, stamp_of
 from webhook.wiring import clock
 
-__all__ = ["CHALLENGE", "Authenticator", "Identity", "Role", "uvicorn_tls"]
+__all__ = ["CHALLENGE", "Authenticator", "Identity", "Role"]
 
 #: The answer's `WWW-Authenticate` when credentials are missing: with it, a browser asks for them.
 CHALLENGE: Final = 'Basic realm="alertmend", charset="UTF-8"'
@@ -48,17 +48,30 @@ _HOW: Final = (
 
 
 class Authenticator:
-    """Knows who is asking. One for each process and configuration."""
+    """Knows who is asking. One for each process."""
 
     def __init__(
-        self, web_config: WebConfig | None, *, key: bytes | None = None, now: Callable[[], datetime] = clock.now
+        self,
+        web_config: WebConfig | None,
+        *,
+        key: bytes | None = None,
+        now: Callable[[], datetime] = clock.now,
+        changed: Callable[[], WebConfig | None] = lambda: None,
     ) -> None:
-        """Without a key, sessions are over when the process ends."""
-        self._config = web_config
+        """Without a key, sessions are over when the process ends; `changed` says what holds from now on, if it has."""
+        self._changed = changed
         lifetime = (web_config or WebConfig()).session.lifetime
         self.sessions = Sessions(key=key or secrets.token_bytes(), lifetime=lifetime, now=now)
+        self._let_in(web_config)
+
+    def _let_in(self, web_config: WebConfig | None) -> None:
+        self._config = web_config
         self._tokens = [_TokenFile(path=path) for path in (web_config.receiver_tokens_files if web_config else ())]
         self._passwords = Passwords(users=web_config.users if web_config else {})
+
+    def _follow(self) -> None:
+        if (changed := self._changed()) is not None:
+            self._let_in(changed)
 
     async def allow(self, request: HTTPConnection, role: Role) -> Identity:
         """Who is asking, if they have the role.
@@ -82,6 +95,7 @@ class Authenticator:
             NotAuthenticated: credentials are missing or wrong; the words say what to set.
             Unavailable: too many passwords are waiting for their check.
         """
+        self._follow()
         if self._config is None:
             return Identity(name="anonymous", roles=INCLUDES[Role.OPERATOR])
         if _needs_no_credentials(self._config):
@@ -124,6 +138,7 @@ class Authenticator:
             NotAuthenticated: they have not.
             Unavailable: too many passwords are waiting for their check.
         """
+        self._follow()
         users = self._config.users if self._config else {}
         if not await self._passwords.is_right(name, password.encode("utf-8", "surrogateescape")):
             raise NotAuthenticated("the user or the password is wrong")
@@ -196,15 +211,14 @@ class _TokenFile:
     """A file with one token, read again whenever it has changed: tokens are rotated without a restart."""
 
     path: Path
-    _stamp: tuple[int, int, int] | None = None
+    _stamp: Stamp | None = None
     _digest: bytes = b""
 
     def digest(self) -> bytes:
         """The token's; one that equals no other's when there is no token."""
         try:
-            stat = self.path.stat()
-            stamp = stat.st_mtime_ns, stat.st_size, stat.st_ino
-            if stamp != self._stamp:
+            stamp = stamp_of(self.path)
+            if stamp is None or stamp != self._stamp:
                 token = self.path.read_text().strip()
                 self._digest = _digest(token) if token else secrets.token_bytes()
                 self._stamp = stamp
@@ -228,34 +242,3 @@ def _decoded(credentials: str) -> tuple[str, bytes]:
     except (binascii.Error, ValueError):
         pass
     raise NotAuthenticated(f"these are not basic credentials: {_HOW}")
-
-
-_CERTIFICATES: Final = {
-    ClientAuth.NONE: ssl.CERT_NONE,
-    ClientAuth.IF_GIVEN: ssl.CERT_OPTIONAL,
-    ClientAuth.REQUIRED: ssl.CERT_REQUIRED,
-}
-_VERSIONS: Final = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
-
-
-def uvicorn_tls(web_config: WebConfig | None) -> dict[str, Any]:
-    """The arguments of `uvicorn.Config` that turn TLS on; empty when it is off."""
-    tls = web_config.tls if web_config else None
-    if tls is None:
-        return {}
-    return {
-        "ssl_certfile": str(tls.cert_file),
-        "ssl_keyfile": str(tls.key_file),
-        # A factory, because no argument sets the oldest version.
-        "ssl_context_factory": lambda _config, _default: _context(tls),
-    }
-
-
-def _context(tls: TlsConfig) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _VERSIONS[tls.min_version]
-    context.load_cert_chain(tls.cert_file, tls.key_file)
-    if tls.client_ca_file is not None:
-        context.load_verify_locations(tls.client_ca_file)
-    context.verify_mode = _CERTIFICATES[tls.client_auth_type]
-    return context

@@ -146,7 +146,7 @@ class Elsewhere:
         provider: Provider | None = self.site.authenticator.provider
         if provider is None:
             raise NotFound("no OpenID Connect provider is configured: the key 'oidc' of the web.config.file names one")
-        if self._client is None:
+        if self._client is None or self._client.provider != provider:
             # Imported when someone signs in: a receiver that only receives does without.
             from webhook.edge.oidc import OidcClient
 
