@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -33,6 +33,8 @@ log = structlog.get_logger()
 PORTION = 200
 #: At most this many of those who wait for the same thing are called when it frees.
 CALLED_AT_ONCE = 20
+#: A worker from which Redis was away for longer than a lease gets this long to renew it.
+RENEWING = timedelta(seconds=5)
 #: What a step may take beyond its timeout until its last process is gone.
 ENDING = timedelta(seconds=10)
 
@@ -66,7 +68,7 @@ class Upkeep:
         """
         self.seal_what_was_left()
         self.recovering.recover()
-        self._lose_runs()
+        self._lose_those(self._not_heard_of())
         self.look_at_due()
 
     def seal_what_was_left(self) -> None:
@@ -77,9 +79,7 @@ class Upkeep:
 
     def lose_own_runs(self) -> None:
         """Lose the runs of workers that vanished from this machine, wherever the rest of upkeep is done."""
-        for run in self._without_lease():
-            if run.machine == self.machine:
-                self._lose(run.id)
+        self._lose_those([run for run in self._not_heard_of() if run.machine == self.machine])
 
     def ring_again(self, *, after: timedelta = RING_AGAIN) -> None:
         """Ring for notifications that have lain in the inbox for that long.
@@ -92,34 +92,34 @@ class Upkeep:
     def _moment(self) -> Moment:
         return Moment(rulebook=self.rulebook(), now=self.now(), new_id=self.new_id)
 
-    def _lose_runs(self) -> None:
-        runs = self._without_lease()
-        for id in self.silent.keys() - {run.id for run in runs}:
-            del self.silent[id]
+    def _not_heard_of(self) -> list[Run]:
+        active = self.change.store.read(Keys()).everything.active
+        without = self.change.store.without_lease(active)
+        found = self.change.store.read(Keys(runs=frozenset(without))).runs.values() if without else ()
+        runs = [run for run in found if run.state is RunState.RUNNING]
         for run in runs:
-            if self._is_gone(run):
+            if run.id not in self.silent:
+                log.warning("a worker is not heard of", action="lose", run=run.id, worker=run.owner)
+        since = {run.id: self.silent.get(run.id, self.now()) for run in runs}
+        self.silent.clear()
+        self.silent.update(since)
+        return runs
+
+    def _lose_those(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            if self.now() >= self.silent[run.id] + self._patience(run):
                 self._lose(run.id)
 
-    def _without_lease(self) -> list[Run]:
-        active = self.change.store.read(Keys()).everything.active
-        if not (silent := self.change.store.without_lease(active)):
-            return []
-        runs = self.change.store.read(Keys(runs=frozenset(silent))).runs.values()
-        return [run for run in runs if run.state is RunState.RUNNING]
-
-    def _is_gone(self, run: Run) -> bool:
-        """Whether nothing of the run acts any more once its processes here are ended.
+    def _patience(self, run: Run) -> timedelta:
+        """After how long nothing of the run acts any more, once its processes here are ended.
 
         Those on a machine that is cut off, or gone, are beyond our reach: they end with their step's timeout.
         """
         if run.machine == self.machine:
-            return True
+            return RENEWING
         rule = self.rulebook().rule(run.rule)
         step = (rule.rung(run.step) if rule else None) or Step(playbook=run.playbook)
-        if run.id not in self.silent:
-            self.silent[run.id] = self.now()
-            log.warning("a worker on another machine is not heard of", action="lose", run=run.id, worker=run.owner)
-        return self.now() >= self.silent[run.id] + step.timeout + ENDING
+        return step.timeout + ENDING
 
     def _lose(self, id: str) -> None:
         moment = self._moment()

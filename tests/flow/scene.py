@@ -34,7 +34,7 @@ from webhook.performing import Performing
 from webhook.ports import Doorbell, Envelope, Errand
 from webhook.reconciling import Reconciling
 from webhook.recovering import Recovering
-from webhook.upkeep import Upkeep
+from webhook.upkeep import RENEWING, Upkeep
 
 DECISION = TypeAdapter(Decision)
 HOSTS = frozenset({"web1", "web2", "web3", "db1"})
@@ -141,6 +141,13 @@ class Scene:
             new_id=self.new_id,
             machine="worker-1",
         )
+
+    def miss_workers(self) -> None:
+        """Nobody has heard of any worker for so long that their runs are lost."""
+        self.store.leases.clear()
+        self.upkeep.tick()
+        self.clock.advance(seconds=RENEWING.total_seconds())
+        self.upkeep.tick()
 
     def end_leftovers(self, run: str) -> int:
         self.leftovers.append(run)

@@ -16,7 +16,7 @@ from webhook.core.redaction import Redaction
 from webhook.core.rule import Guards, Step
 from webhook.errors import Unavailable, WentBack
 from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
-from webhook.upkeep import ENDING
+from webhook.upkeep import ENDING, RENEWING
 
 TWO_STEPS = (Step(playbook="restart.yml"), Step(playbook="reboot.yml"))
 
@@ -264,7 +264,7 @@ def test_a_run_is_not_begun_again_when_redis_went_back_to_before_it_began() -> N
         scene.execution.execute(doorbell.about)
     assert [event.event for event in scene.ledger.events].count(Event.RUN_STARTED) == 1
     # And what the record says of its end counts, so that nothing else is tried for the same firing
-    scene.store.leases.clear()
+    scene.miss_workers()
     scene.keep_up()
     scene.work()
     assert outcomes(scene) == [Outcome.UNPROVED]
@@ -277,8 +277,7 @@ def test_a_run_whose_worker_vanished_is_lost_after_its_processes_are_gone() -> N
     [doorbell] = scene.take_rung(Errand.EXECUTE)
 
     def vanishes(job: PlaybookJob) -> PlaybookResult:
-        scene.store.leases.clear()
-        scene.upkeep.tick()
+        scene.miss_workers()
         return PlaybookResult(end=PlaybookEnd.OK, reason="too late", return_code=0)
 
     scene.playbooks.does = vanishes
@@ -334,6 +333,27 @@ def test_a_worker_that_is_heard_of_again_ends_its_run_as_if_nothing_had_been() -
     assert outcomes(scene) == [Outcome.UNPROVED]
 
 
+def test_a_worker_that_redis_was_away_from_has_time_to_be_heard_of_again() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+
+    def redis_is_away(job: PlaybookJob) -> PlaybookResult:
+        scene.store.leases.clear()
+        scene.clock.advance(minutes=1)
+        # Upkeep is the first to ask when it is back
+        scene.upkeep.tick()
+        scene.clock.advance(seconds=2)
+        scene.execution.keep_leases()
+        scene.clock.advance(minutes=1)
+        scene.upkeep.tick()
+        return PlaybookResult(end=PlaybookEnd.OK, reason="it ran", return_code=0)
+
+    scene.playbooks.does = redis_is_away
+    scene.execution.execute(doorbell.about)
+    assert (outcomes(scene), scene.leftovers) == ([Outcome.UNPROVED], [])
+
+
 def test_a_run_of_a_vanished_worker_is_lost_by_its_own_machine_whoever_does_the_rest_of_upkeep() -> None:
     scene = Scene()
     scene.delivers(alert())
@@ -341,7 +361,9 @@ def test_a_run_of_a_vanished_worker_is_lost_by_its_own_machine_whoever_does_the_
 
     def vanishes(job: PlaybookJob) -> PlaybookResult:
         scene.store.leases.clear()
-        scene.upkeep.lose_own_runs()
+        for _ in range(2):
+            scene.upkeep.lose_own_runs()
+            scene.clock.advance(seconds=RENEWING.total_seconds())
         return PlaybookResult(end=PlaybookEnd.OK, reason="too late", return_code=0)
 
     scene.playbooks.does = vanishes

@@ -214,8 +214,7 @@ def test_of_a_run_that_was_lost_is_kept_what_was_heard_of_it() -> None:
     scene.delivers(alert())
     with pytest.raises(Vanished):
         scene.work()
-    scene.store.leases.clear()
-    scene.upkeep.tick()
+    scene.miss_workers()
     [run] = scene.runs
     assert run.outcome is Outcome.LOST
     assert [task.name for task in run.task_results] == ["Restart"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.journey.harness import (
     post_alerts,
     until,
 )
+from webhook.execution import LEASE
 
 SLOW = """\
   - name: slow
@@ -65,6 +67,26 @@ def test_while_redis_has_no_memory_notifications_get_a_503_and_afterwards_all_go
     assert _deliver(alertmend, "web1") == 202
     until(alertmend.finished, "it has run")
     assert alertmend.marks == ["web1"]
+
+
+def test_a_run_that_redis_was_away_from_for_longer_than_a_lease_ends_as_if_it_had_been_there(
+    processes: Processes,
+) -> None:
+    port = free_port()
+    server = processes.redis(port)
+    alertmend = Alertmend(processes, rule=SLOW, top=f"redis: {{url: 'redis://127.0.0.1:{port}/0'}}\n")
+    _slow(alertmend, seconds=40)
+    alertmend.start()
+    assert _deliver(alertmend, "web1", alertname="Slow") == 202
+    until(lambda: (alertmend.folder / "begun").exists(), "the playbook has begun")
+    server.send_signal(signal.SIGSTOP)
+    try:
+        # The world's own time: nobody can be asked whether a lease has run out while nobody answers.
+        time.sleep(1.5 * LEASE.total_seconds())
+    finally:
+        server.send_signal(signal.SIGCONT)
+    [run] = until(alertmend.finished, "it has ended")
+    assert (run["outcome"], alertmend.marks) == ("unproved", ["web1"])
 
 
 def test_while_alertmanager_is_away_it_acts_on_what_it_was_told_and_says_that_nobody_answered(
