@@ -20,7 +20,7 @@ BASE = REPOSITORY / "deploy/kubernetes/base"
 KUSTOMIZATION: dict[str, Any] = yaml.safe_load((BASE / "kustomization.yaml").read_text())
 #: The oldest that is supported by anyone, and the newest whose schemas are at hand.
 VERSIONS = ("1.28", kubernetes_validate.latest_version())
-#: Beyond the grace, what is left has to cancel and record its runs in this time; see webhook/cli/serve.py.
+#: Beyond the grace, what is left has to cancel and record its runs in this time; see webhook/cli/supervision.py.
 LAST_SECONDS = 10
 
 

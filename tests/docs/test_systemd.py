@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from webhook.cli import cli
-from webhook.cli.serve import LAST_SECONDS
+from webhook.cli.supervision import LAST_SECONDS
 from webhook.core.duration import parse_duration
 
 REPOSITORY = Path(__file__).parents[2]
