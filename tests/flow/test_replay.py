@@ -76,6 +76,29 @@ def test_the_same_rules_change_nothing(tmp_path: Path) -> None:
     assert changes(file, rulebook(COOL)) == []
 
 
+def test_what_came_while_the_one_before_was_still_decided_on_comes_after_it(tmp_path: Path) -> None:
+    file = export(tmp_path, rulebook(COOL), deliveries=[firing(0), resolved(15), firing(15.001)])
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    late = timestamp(at(15.002))
+    # As a worker that is busy leaves it: received in time, decided on later
+    for line in lines:
+        if line["at"] in (timestamp(at(15)), timestamp(at(15.001))):
+            line["at"] = late
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert changes(file, rulebook(COOL)) == []
+
+
+def test_a_hold_that_came_due_just_before_the_end_is_no_run_that_is_missing(tmp_path: Path) -> None:
+    file = export(tmp_path, rulebook(COOL), deliveries=TWICE, playbooks={RESTART: [Performance(takes=MINUTE / 2)]})
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    last = max(number for number, line in enumerate(lines) if line["decision"] == "run" and line["run"] is None)
+    lines = lines[: last + 1]
+    # What decided took its time in earnest
+    lines[last]["at"] = timestamp(datetime.fromisoformat(lines[last]["at"]) - timedelta(seconds=1))
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert changes(file, rulebook(COOL)) == []
+
+
 def test_a_longer_cooldown_takes_a_run_to_a_later_time(tmp_path: Path) -> None:
     file = export(tmp_path, rulebook(COOL), deliveries=[*TWICE, firing(40, "web2")])
     longer = rulebook(rule(guards=Guards(cooldown=30 * MINUTE)))

@@ -121,7 +121,8 @@ class _Reading:
         at, event, body = _TIME.validate_python(entry["at"]), Event(entry["event"]), entry["body"]
         self.times.append(at)
         if event is Event.ALERT_RECEIVED:
-            self._receive(at, body)
+            # Decided on a moment later, when the next one may have come already.
+            self._receive(_TIME.validate_python(body["received_at"]), body)
         elif event is Event.DECISION:
             self._decide(at, entry)
         elif event is Event.INCIDENT_RESOLVED:

@@ -33,6 +33,8 @@ def replay(recorded: Recorded, rulebook: Rulebook) -> tuple[ChangedRun, ...]:
     """The runs that differ, by time."""
     before, after = recorded.decisions, _decisions(recorded, rulebook)
     removed, added = _unpaired(before, after)
+    # Beyond the end nothing is on record that it could be held against.
+    added = [run for run in added if run.at <= recorded.end]
     changed = [*_changed(removed, after, is_added=False), *_changed(added, before, is_added=True)]
     return tuple(sorted(changed, key=lambda change: change.run.at))
 
@@ -45,7 +47,8 @@ def _decisions(recorded: Recorded, rulebook: Rulebook) -> Sequence[Decided]:
         answers=recorded.answers,
         pauses=recorded.pauses,
     )
-    with staged(rulebook, scenario, until=recorded.end) as stage:
+    # A little further: a hold that came due just before the end comes due some moments later here, or earlier.
+    with staged(rulebook, scenario, until=recorded.end + SAME) as stage:
         # Not those just before a run started: what counts was decided when it was queued.
         events = [event for event in stage.ledger.events if event.event is Event.DECISION and event.run is None]
     return [read_decision(event.at, event.rule, event.target, event.body) for event in events]
