@@ -134,7 +134,7 @@ def test_an_operator_signs_in_approves_under_their_name_and_signs_out(guarded: G
     expect(page.locator("[data-old]")).to_have_count(0)
     expect(card.get_by_label("Comment")).to_have_value("it is quiet now")
     card.get_by_role("button", name="Approve").click()
-    expect(page.get_by_text("by oncall")).to_be_visible()
+    expect(page.locator("dd", has_text="by oncall").first).to_be_visible()
     [entry] = guarded.items("audit", event="approval", actor="oncall")
     assert entry["body"]["comment"] == "it is quiet now"
     page.get_by_role("button", name="Log out").click()

@@ -23,6 +23,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m,nr_inodes=500", "tmpfs", place], check=True)
+    # A file that is mapped is known by its number alone: those of a new file system are the numbers of many another.
+    for _ in range(50_000):
+        (place / "number").touch()
+        (place / "number").unlink()
     yield place
     subprocess.run(["umount", place], check=True)
 
