@@ -127,11 +127,16 @@ def test_a_secret_that_others_may_read_is_named_with_its_mode(examined: Examined
     assert found["secrets"][0]["hint"] == f"chmod 0600 {site / 'db-url'}"
 
 
-def test_what_anyone_may_write_is_named(examined: Examined, site: Path) -> None:
-    (site / "playbooks/restart.yml").chmod(0o666)
+@pytest.mark.parametrize("name", ["playbooks/restart.yml", "RULES", "RULES/..", "group_vars/all.yml"])
+def test_what_anyone_may_write_is_named(examined: Examined, site: Path, name: str) -> None:
+    (site / "group_vars").mkdir()
+    (site / "group_vars/all.yml").write_text("{}\n")
+    [rules] = [file for file in site.rglob("*.yml") if file.read_text().startswith("rules:")]
+    file = (rules.parent if name.endswith("..") else rules) if name.startswith("RULES") else site / name
+    file.chmod(0o777)
     status, found = examined()
     assert status == 1
-    assert "may write" in found["writers"][0]["words"] and "restart.yml" in found["writers"][0]["words"]
+    assert "may write" in found["writers"][0]["words"] and str(file) in found["writers"][0]["words"]
 
 
 def test_a_storage_path_that_others_may_look_into_is_a_warning(examined: Examined, site: Path) -> None:

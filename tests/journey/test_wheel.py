@@ -45,6 +45,7 @@ def test_what_init_writes_is_sound_and_served_and_the_library_lies_beside_it(
         return subprocess.run([alertmend, *words], cwd=processes.folder, capture_output=True, text=True, check=False)
 
     assert run("init", "--library", str(site)).returncode == 0
+    assert (site / "alerts/node.yml").exists()
     shipped = {str(file.relative_to(REPOSITORY)) for file in (REPOSITORY / "playbooks").rglob("*.yml")}
     assert shipped <= {str(file.relative_to(site)) for file in site.rglob("*.yml")}
     # A rule of the library's, beside the one that init writes

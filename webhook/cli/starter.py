@@ -25,10 +25,10 @@ def example() -> Path:
 
 
 def _library() -> dict[str, Path]:
-    """The files of the library of playbooks, by where they go."""
-    folder = example().parent / "playbooks"
-    files = (file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    return {str(Path("playbooks", file.relative_to(folder))): file for file in files}
+    """The files of the library of playbooks, and the alerts that call for them, by where they go."""
+    top = example().parent
+    files = (file for name in ("playbooks", "alerts") for file in (top / name).rglob("*") if file.is_file())
+    return {str(file.relative_to(top)): file for file in files if "__pycache__" not in file.parts}
 
 
 def copy_example(folder: Path) -> None:
@@ -44,7 +44,7 @@ def _change(file: Path, before: str, after: str) -> None:
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--library", "with_library", is_flag=True, help="Copy the library of playbooks, too.")
+@click.option("--library", "with_library", is_flag=True, help="Copy the library of playbooks and its alerts, too.")
 def init(folder: Path, with_library: bool) -> None:
     """Write a working configuration to DIR: an inventory, a rule and its test, a playbook. Nothing is overwritten."""
     more = _library() if with_library else {}

@@ -58,13 +58,23 @@ def _paths(node: Node) -> Iterator[Path]:
 
 def look_at_writers(config_file: Path, config: Config | None) -> Iterator[Finding]:
     """Whether anyone on this machine may write what alertmend runs."""
-    roots = [config_file, *([config.playbooks, config.inventory] if config is not None else [])]
-    written = [path for root in roots for path in _below(root) if _is_anyones(path)]
+    roots = [config_file, *(_read_from(config) if config is not None else ())]
+    written = dict.fromkeys(path for root in roots for path in _below(root) if _is_anyones(path))
     for path in written:
         words = f"everyone on this machine may write {path}, and so do anything to your hosts"
         yield problem("writers", words, f"chmod o-w {path}")
     if not written:
-        yield ok("writers", "nobody but their owner and group may write configuration, inventory and playbooks")
+        yield ok("writers", "nobody but their owner and group may write configuration, rules, inventory and playbooks")
+
+
+def _read_from(config: Config) -> Iterator[Path]:
+    """Where rules, inventory and playbooks are read from; who may write a folder can replace the rule files in it."""
+    rule_files = {place.file for place in config.places.values()}
+    yield from sorted(rule_files | {file.parent for file in rule_files})
+    yield config.playbooks
+    yield config.inventory
+    beside = config.inventory.parent
+    yield from (folder for folder in (beside / "group_vars", beside / "host_vars") if folder.is_dir())
 
 
 def _below(root: Path) -> Iterator[Path]:
