@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -14,7 +13,8 @@ from webhook import tracing
 from webhook.core.incident import RunState
 from webhook.core.state import Draft, Keys, Snapshot
 from webhook.core.storm import Crowd
-from webhook.errors import StateConflict, WentBack
+from webhook.core.transition import Moment
+from webhook.errors import RECORD, StateConflict, Unavailable, Unsealed, WentBack
 from webhook.ports import Batch, IncidentRecord, Ledger, Store
 
 #: Someone else was faster this often in a row: give up, and let the doorbell be rung again.
@@ -36,17 +36,18 @@ class Change:
         write: Callable[[Draft], T | None],
         *,
         id: str,
-        at: datetime,
+        moment: Moment,
         taken: str | None = None,
         with_runs: bool = True,
     ) -> T | None:
         """What `write` returned for the draft that became the state; None, and no change, when it returned None.
 
         `write` is called again, on a fresh draft, whenever someone else was faster. The batch `id` is sealed before
-        this returns.
+        this returns, each entry with the revision of the rules of the moment.
 
         Raises:
-            Unavailable: a dependency is away. What was committed is sealed later, by upkeep.
+            Unsealed: it holds, and the record is away; upkeep seals it later.
+            Unavailable: a dependency is away.
             StateConflict: too many others write at once; nothing was changed.
             WentBack: the store has forgotten what it had acknowledged, and this was done before.
         """
@@ -55,9 +56,9 @@ class Change:
             result = write(draft)
             if result is None:
                 return None
-            batch = _batch(draft, id=id, at=at)
+            batch = _batch(draft, id=id, moment=moment)
             if self.store.commit(draft, batch=batch, taken=taken):
-                if batch is not None and not self.seal(batch):
+                if batch is not None and not self._is_sealed(batch):
                     raise WentBack
                 _note(draft)
                 return result
@@ -73,6 +74,14 @@ class Change:
             if wanted == keys:
                 return Draft.of(snapshot)
             keys = wanted
+
+    def _is_sealed(self, batch: Batch) -> bool:
+        try:
+            return self.seal(batch)
+        except Unavailable as error:
+            if error.dependency == RECORD:
+                raise Unsealed(error.words) from error
+            raise
 
     def seal(self, batch: Batch) -> bool:
         """Writes a batch to the ledger, then rings for its runs. Doing it twice leaves one trace.
@@ -119,14 +128,16 @@ def _note(draft: Draft) -> None:
         tracing.note(event.event.value, {f"alertmend.{name}": value for name, value in said.items()})
 
 
-def _batch(draft: Draft, *, id: str, at: datetime) -> Batch | None:
+def _batch(draft: Draft, *, id: str, moment: Moment) -> Batch | None:
     """What goes on the record; None when nothing does."""
     if not (draft.events or draft.incidents or draft.doorbells or draft.plans):
         return None
     return Batch(
         id=id,
-        at=at,
-        events=tuple(replace(event, body=plain(event.body)) for event in draft.events),
+        at=moment.now,
+        events=tuple(
+            replace(event, body=plain({**event.body, "revision": moment.rulebook.revision})) for event in draft.events
+        ),
         incidents=tuple(IncidentRecord(incident=i, decision=decision) for i, decision in draft.incidents.values()),
         runs=tuple(draft.runs[str(name)] for kind, name in draft.touched if kind == "run"),
         transcripts=dict(draft.transcripts),

@@ -87,6 +87,14 @@ class Unavailable(WebhookError):
         super().__init__(f"{dependency} is not available{': ' + words if words else ''}")
 
 
+class Unsealed(Unavailable):
+    """What was asked for holds, and is not on the record yet."""
+
+    def __init__(self, words: str = "") -> None:
+        super().__init__(RECORD, words)
+        self.args = (f"what was asked for holds, and goes on the record as soon as that can be written: {self}",)
+
+
 class TracingError(WebhookError):
     """Traces are asked for, and cannot be sent from here."""
 

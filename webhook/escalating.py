@@ -28,7 +28,7 @@ from webhook.core.escalation import (
 )
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import Draft, Keys, escalation_due
-from webhook.core.transition import NewId, escalated
+from webhook.core.transition import Moment, NewId, escalated
 from webhook.httpconfig import url_of
 from webhook.ports import Alertmanagers, Pager
 
@@ -94,8 +94,9 @@ class Escalating:
             draft.events += events
             return True
 
+        moment = Moment(rulebook=self.rulebook(), now=self.now(), new_id=self.new_id)
         keys = Keys(escalations=frozenset([before.id]))
-        self.change.make(keys, write, id=f"escalation:{before.id}:{self.new_id()}", at=self.now())
+        self.change.make(keys, write, id=f"escalation:{before.id}:{self.new_id()}", moment=moment)
 
     def _again_at(self, escalation: Escalation, chain: Chain) -> datetime | None:
         now = self.now()

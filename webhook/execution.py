@@ -83,13 +83,13 @@ class Execution:
             return
         attempt = prepare(run, self._alerts(run), self.workshop())
         plan = Plan(summary=attempt) if isinstance(attempt, str) else self._tried(attempt)
-        at = self.now()
+        moment = self._moment()
 
         def write(draft: Draft) -> Run | None:
             current = draft.runs.get(id)
-            return planned(draft, current, plan, at=at) if current else None
+            return planned(draft, current, plan, at=moment.now) if current else None
 
-        self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:plan", at=at)
+        self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:plan", moment=moment)
 
     def keep_leases(self) -> None:
         """Say that this worker lives. To be called several times within the length of a lease."""
@@ -127,7 +127,7 @@ class Execution:
         started: list[Run | None] = []
         keys = Keys(runs=frozenset([id])) | _counted_keys(run, alerts, moment)
         phase = "rollback" if run.ending else "started"
-        made = self.change.make(keys, write, id=f"run:{id}:{phase}", at=moment.now)
+        made = self.change.make(keys, write, id=f"run:{id}:{phase}", moment=moment)
         # What was drafted and then not committed, because someone else was faster, was not started.
         return started[-1] if made else None
 
@@ -199,7 +199,7 @@ class Execution:
             return True
 
         phase = "compensated" if run.ending else "proving" if end.outcome is None else "finished"
-        self.change.make(Keys(runs=frozenset([run.id])), write, id=f"run:{run.id}:{phase}", at=moment.now)
+        self.change.make(Keys(runs=frozenset([run.id])), write, id=f"run:{run.id}:{phase}", moment=moment)
 
 
 def _about(run: Run) -> dict[str, str | int]:

@@ -73,7 +73,7 @@ class Intake:
         parent = first.pair(pair).incident
         about = {"alertmend.rule": pair.rule, "alertmend.target": pair.target}
         with tracing.span("reconsider", about, parent=parent.traceparent if parent else ""):
-            self.change.make(keys, write, id=f"due:{self.new_id()}", at=moment.now)
+            self.change.make(keys, write, id=f"due:{self.new_id()}", moment=moment)
 
     def _take(self, id: str, envelope: Envelope) -> int:
         self.recover()
@@ -97,7 +97,7 @@ class Intake:
 
         clears = any(alert.is_resolved for alert, _ in matched)
         keys = reach(matched)
-        return self.change.make(keys, write, id=f"notification:{id}", at=moment.now, taken=id, with_runs=clears) or 0
+        return self.change.make(keys, write, id=f"notification:{id}", moment=moment, taken=id, with_runs=clears) or 0
 
     def _know(self, notification: Notification) -> None:
         # The name comes quoted for a regular expression.

@@ -60,7 +60,7 @@ class People:
             return True
 
         runs = frozenset(self.change.read(Keys()).everything.active)
-        self.change.make(Keys(runs=runs), write, id=f"pause:{pause.id}", at=moment.now)
+        self.change.make(Keys(runs=runs), write, id=f"pause:{pause.id}", moment=moment)
         return pause
 
     def resume(self, pause: str, word: Word) -> Pause:
@@ -70,7 +70,7 @@ class People:
         def write(draft: Draft) -> Pause | None:
             return transition.resume(draft, moment, pause, word)
 
-        found = self.change.make(Keys(), write, id=f"resume:{pause}", at=moment.now)
+        found = self.change.make(Keys(), write, id=f"resume:{pause}", moment=moment)
         if found is None:
             raise NotFound(f"there is no pause {pause[:80]!r}, or it is over")
         return found
@@ -83,7 +83,7 @@ class People:
             return transition.take_over(draft, moment, escalation, word) or None
 
         keys = Keys(escalations=frozenset([escalation]))
-        if not self.change.make(keys, write, id=f"taken-over:{escalation}:{self.new_id()}", at=moment.now):
+        if not self.change.make(keys, write, id=f"taken-over:{escalation}:{self.new_id()}", moment=moment):
             raise NotFound(f"nobody was called for {escalation[:80]!r}, or it is over")
 
     def _say(self, id: str, word: Word, said: Said) -> Run:
@@ -93,7 +93,7 @@ class People:
             run = draft.runs.get(id)
             return said(draft, moment, run, word) if run is not None else None
 
-        found = self.change.make(keys, write, id=f"said:{id}:{self.new_id()}", at=moment.now)
+        found = self.change.make(keys, write, id=f"said:{id}:{self.new_id()}", moment=moment)
         if found is not None:
             return found
         run = self.change.read(keys).runs.get(id)

@@ -17,7 +17,7 @@ from webhook.core.alert import Alert, AlertStatus, Notification
 from webhook.core.audit import RECONCILIATION
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import AlertState, Draft, Keys, pair_due
-from webhook.core.transition import NewId
+from webhook.core.transition import Moment, NewId
 from webhook.ports import Alertmanagers, Answer, Envelope, KnownAlert, KnownState
 
 log = structlog.get_logger()
@@ -120,7 +120,7 @@ class Reconciling:
                 self._remember(fingerprint, marked)
 
     def _remember(self, fingerprint: str, marked: AlertState) -> None:
-        at, pair = self.now(), marked.pair
+        moment, pair = Moment(rulebook=self.rulebook(), now=self.now(), new_id=self.new_id), marked.pair
 
         def write(draft: Draft) -> bool | None:
             state = draft.alerts.get(fingerprint)
@@ -130,11 +130,11 @@ class Reconciling:
             draft.put_alert(fingerprint, new)
             incident = draft.pair(pair).incident
             if not new.suppressed_by and incident is not None and incident.hold and incident.hold.guard == "fires":
-                draft.due[pair_due(pair)] = at
+                draft.due[pair_due(pair)] = moment.now
             return True
 
         keys = Keys(alerts=frozenset([fingerprint]), pairs=frozenset([pair]))
-        self.change.make(keys, write, id=f"marked:{self.new_id()}", at=at)
+        self.change.make(keys, write, id=f"marked:{self.new_id()}", moment=moment)
 
     def _deliver(self, alerts: Sequence[Alert]) -> None:
         id, at = self.new_id(), self.now()

@@ -58,7 +58,7 @@ class Recovering:
         def write(draft: Draft) -> int | None:
             return restore_pauses(draft, moment, pauses) or None
 
-        self.change.make(Keys(), write, id=f"recover:pauses:{self.new_id()}", at=moment.now)
+        self.change.make(Keys(), write, id=f"recover:pauses:{self.new_id()}", moment=moment)
 
     def _recover(self, incident: Incident, alerts: tuple[Alert, ...], run: Run | None) -> bool:
         moment, keys = self._moment(), Keys(pairs=frozenset([incident.pair]))
@@ -70,7 +70,7 @@ class Recovering:
         def write(draft: Draft) -> bool | None:
             return restore(draft, moment, incident, alerts, run) or None
 
-        return bool(self.change.make(keys, write, id=f"recover:{incident.id}:{self.new_id()}", at=moment.now))
+        return bool(self.change.make(keys, write, id=f"recover:{incident.id}:{self.new_id()}", moment=moment))
 
     def _moment(self) -> Moment:
         return Moment(rulebook=self.rulebook(), now=self.now(), new_id=self.new_id)

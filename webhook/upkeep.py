@@ -144,7 +144,7 @@ class Upkeep:
         # First its processes, then the claim: the next attempt must not meet them.
         ended, recorded = self.end_leftovers(id), self.history.run(id)
         phase = "rollback-lost" if run.ending else "lost"
-        if self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:{phase}", at=moment.now):
+        if self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:{phase}", moment=moment):
             log.warning("a run was lost", action="lose", run=id, processes_ended=ended)
 
     def look_at_due(self) -> None:
@@ -195,7 +195,7 @@ class Upkeep:
                 return finish(draft, moment, run, Outcome.INEFFECTIVE, reason=reason)
             return expire(draft, moment, run) if run is not None else None
 
-        self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:time-over", at=moment.now)
+        self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:time-over", moment=moment)
 
     def _look_at_storm(self, crowd: Crowd) -> None:
         moment = self._moment()
@@ -209,4 +209,4 @@ class Upkeep:
             return True
 
         keys = Keys(crowds=frozenset([crowd]), escalations=frozenset([storm_escalation(crowd)]))
-        self.change.make(keys, write, id=f"storm:{self.new_id()}", at=moment.now)
+        self.change.make(keys, write, id=f"storm:{self.new_id()}", moment=moment)

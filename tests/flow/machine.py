@@ -203,6 +203,7 @@ class Machine(RuleBasedStateMachine):
         new, self.seen = self.scene.ledger.events[self.seen :], len(self.scene.ledger.events)
         policy = self.scene.rulebook().policy
         for event in new:
+            assert event.body["revision"] == self.scene.rulebook().revision
             if event.event is Event.DECISION:
                 rule = next(rule for rule in RULES if rule.name == event.rule)
                 evidence, found = EVIDENCE.validate_python(event.body["evidence"]), event.body["alert"]

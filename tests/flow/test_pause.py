@@ -5,7 +5,7 @@ import pytest
 from tests.flow.scene import Scene, alert, rule
 from webhook.core.incident import Outcome
 from webhook.core.pause import Pause
-from webhook.errors import NotFound, Unavailable
+from webhook.errors import RECORD, NotFound, Unavailable, Unsealed
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
 
 
@@ -34,6 +34,21 @@ def test_a_resume_ends_it_early_and_is_recorded_with_a_name() -> None:
     ]
     with pytest.raises(NotFound):
         scene.resumes(id)
+
+
+def test_while_the_record_is_away_a_pause_holds_and_whoever_asked_is_told_so() -> None:
+    scene = Scene()
+
+    def away() -> None:
+        raise Unavailable(RECORD, "database is locked")
+
+    scene.ledger.fails = away
+    with pytest.raises(Unsealed, match=r"what was asked for holds, .* as soon as .* database is locked"):
+        scene.pauses("a release", minutes=30)
+    scene.ledger.fails = lambda: None
+    assert [decision.guard for decision in scene.delivers(alert())] == ["pause"]
+    scene.upkeep.tick()
+    assert [event.actor for event in scene.ledger.events if event.event == "pause"] == ["alice"]
 
 
 def test_matchers_say_what_it_covers_by_label_rule_or_target() -> None:
