@@ -2,12 +2,15 @@
 
 import asyncio
 import base64
+import logging
 import time
 from pathlib import Path
 
 import bcrypt
 import pytest
+import structlog
 from starlette.requests import Request
+from structlog.testing import capture_logs
 
 from webhook.core.access import Role
 from webhook.errors import NotAuthenticated
@@ -18,6 +21,8 @@ from webhook.web.webfile import WebFile
 
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whatever a command that was run in this process before has left of it.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     monkeypatch.setattr(webfile, "LOOK_SECONDS", 0.0)
 
 
@@ -52,27 +57,27 @@ def test_a_password_that_was_changed_counts_at_once_and_the_old_one_no_more(path
 
 
 @pytest.mark.parametrize("broken", ["", "roles: {operator: [bob]}", "basic_auth_users: [", "basic_auth_user: {}"])
-def test_a_file_that_cannot_be_used_changes_nothing_and_is_said(
-    path: Path, broken: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_cannot_be_used_changes_nothing_and_is_said(path: Path, broken: str) -> None:
     file = WebFile.at(path)
     authenticator = Authenticator(file.config, changed=file.changed)
     path.write_text(broken)
-    assert is_let_in(authenticator, "old")
-    assert str(path) in capsys.readouterr().out
+    with capture_logs() as said:
+        assert is_let_in(authenticator, "old")
+    assert str(path) in said[0]["problems"]
     path.unlink()
     assert is_let_in(authenticator, "old")
     write(path, "newest")
     assert is_let_in(authenticator, "newest")
 
 
-def test_what_takes_a_restart_stays_and_is_said(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_takes_a_restart_stays_and_is_said(path: Path) -> None:
     file = WebFile.at(path)
     write(path, "new", more="session: {lifetime: 5m}\n")
-    changed = file.changed()
+    with capture_logs() as said:
+        changed = file.changed()
     assert changed is not None
     assert changed.session == file.config.session != WebFile.at(path).config.session
-    assert "at the next start" in capsys.readouterr().out
+    assert any("at the next start" in line["event"] for line in said)
 
 
 def test_it_is_looked_at_once_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
