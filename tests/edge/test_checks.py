@@ -106,6 +106,22 @@ def test_redis_that_answers_and_takes_nothing_is_not_well(
         client.execute_command(*mending)
 
 
+def test_a_worker_that_goes_by_other_rules_than_were_taken_over_here_is_seen(parts: Parts) -> None:
+    def taken_over(seconds_ago: float) -> Parts:
+        at = now().timestamp() - seconds_ago
+        return replace(parts, reload=lambda: Reload(at=at, sound_at=at))
+
+    # It has some seconds to follow
+    assert ask(taken_over(1), "files").ok
+    found = ask(taken_over(60), "files")
+    assert not found.ok
+    assert "intake worker host:intake goes by revision r" in found.words
+    ours = ask(parts, "configuration").words.split()[-1]
+    for role in ("intake", "runs"):
+        parts.watch.pulse(replace(pulse(role), revision=ours), lease=LEASE)
+    assert ask(taken_over(60), "files").ok
+
+
 def test_a_record_that_a_worker_cannot_write_is_told_in_its_words(parts: Parts) -> None:
     parts.watch.pulse(pulse("intake", record="the audit database is not available: disk I/O error"), lease=LEASE)
     found = ask(parts, "database")
@@ -184,7 +200,7 @@ def test_a_clock_that_is_not_that_of_redis_is_seen(parts: Parts, seconds: int) -
 
 def test_files_that_cannot_be_used_are_told_and_keep_nobody_from_being_ready(parts: Parts) -> None:
     broken = Reload(at=0.0, sound_at=0.0, problems=("rules.yml:1:1: it is empty",))
-    assert ask(replace(parts, reload=lambda: replace(broken, problems=())), "files").ok
+    assert ask(replace(parts, reload=lambda: Reload(at=now().timestamp(), sound_at=0.0)), "files").ok
     found = ask(replace(parts, reload=lambda: broken), "files")
     assert not found.ok
     assert found.words.endswith("stays: rules.yml:1:1: it is empty")

@@ -35,6 +35,8 @@ def test_counts_are_those_of_the_record_for_every_process_and_after_restarts(pro
     for _ in range(2):
         http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
     assert http.post(alertmend.receiver, content="no JSON").status_code == 400
+    # There before it is first counted: an increase from nothing is none
+    assert one(alertmend.url, "escalation_steps_total", rule="mark", delivered="no") == 0
     until(lambda: one(alertmend.url, "runs_total", rule="mark", outcome="unproved") == 1, "the run is counted")
     until(lambda: one(alertmend.url, "notifications_total", code="202") == 2, "both notifications are counted")
     assert one(alertmend.url, "notifications_total", code="400") == 1

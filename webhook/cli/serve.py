@@ -15,6 +15,7 @@ from typing import IO
 
 import click
 import structlog
+from click.core import ParameterSource
 
 from webhook import telemetry
 from webhook.cli.options import config_file, storage_path
@@ -65,6 +66,8 @@ def serve(
         raise click.BadParameter(str(error), param_hint="--shutdown.grace") from None
     if role != "worker":
         _check_address(listen_address, is_protected=web_config_file is not None, insecure=insecure)
+    if role == "worker":
+        _say_what_is_not_used()
     if grpc_address is not None:
         _host(grpc_address, option="--grpc.listen-address")
     log_options = [f"--log.format={log_format}", f"--log.level={log_level}"]
@@ -91,6 +94,14 @@ def serve(
             if valkey is not None:
                 valkey.stop()
     sys.exit(status)
+
+
+def _say_what_is_not_used() -> None:
+    context = click.get_current_context()
+    for option in context.command.params:
+        is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if is_given and option.opts[0].startswith(("--web.", "--grpc.")):
+            log.warning("a worker answers no requests: this is not used", action="start", option=option.opts[0])
 
 
 def _roles(role: str, shared: Sequence[str], web_settings: Sequence[str], grace_seconds: float) -> list[Role]:

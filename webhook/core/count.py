@@ -50,7 +50,7 @@ ESCALATIONS = Metric(
 )
 CALLS = Metric(
     name="alertmend_escalation_steps_total",
-    words="Steps of escalations that were tried, by whether they were delivered.",
+    words="Steps of escalations by whether they were delivered; the first, second, fourth, eighth … try that was not.",
     labels=("rule", "delivered"),
 )
 ENTRIES = Metric(name="alertmend_ledger_entries_total", words="Audit entries that were sealed.", labels=("event",))

@@ -34,7 +34,7 @@ from webhook.wiring.clock import new_id, now
 from webhook.wiring.connection import connect, connect_async, copies, message_maker, open_ledger, redis_url
 from webhook.wiring.current import Current, Site, rules_entry
 from webhook.wiring.heartbeat import ailment_of, send
-from webhook.wiring.kept import Reload, keep, read_reload, write_reload
+from webhook.wiring.kept import Reload, keeping, read_reload, write_reload
 
 if TYPE_CHECKING:
     from webhook.checking import Checks
@@ -218,7 +218,8 @@ def build_watch(config: Config, storage: Path) -> Any:
     """What is asked of Redis by those who look whether all is well."""
     from webhook.edge.store.watch import RedisWatch
 
-    return RedisWatch(client=connect(redis_url(config, storage)))
+    # Shorter than a scrape, and than a probe of Kubernetes: whoever asks is to hear that it is away.
+    return RedisWatch(client=connect(redis_url(config, storage), patience_seconds=2, retries=0))
 
 
 def build_gauges(config: Callable[[], Config], watch: Any, ledger: Any, storage: Path) -> Gauges:
@@ -260,8 +261,8 @@ def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
     ledger = open_ledger(current.config, site.storage)
     migrate(ledger.engine)
     # Before the first decision, so that whoever reads the log in order knows the rules.
-    ledger.append(rules_entry(current, is_reload=False))
-    keep(site.storage, current.config, current.rulebook)
+    with keeping(site.storage, current.config, current.rulebook):
+        ledger.append(rules_entry(current, is_reload=False))
     at = now().timestamp()
     write_reload(site.storage, Reload(at=at, sound_at=at, files=files_of(current)))
     return current.config

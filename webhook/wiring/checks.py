@@ -24,6 +24,8 @@ STARTING: Final = ("redis", "configuration")
 
 #: Deciding on the largest notification takes seconds; one that takes this long hangs.
 _STUCK: Final = timedelta(minutes=2)
+#: By then every worker has taken over what was put in its place, and said so.
+_FOLLOWS: Final = timedelta(seconds=10)
 _OLDEST: Final = timedelta(minutes=1)
 _SKEW: Final = timedelta(seconds=5)
 _FREE_BYTES: Final = 200 * 2**20
@@ -59,9 +61,7 @@ class Parts:
 
     def configuration(self) -> str:
         """There is one."""
-        config = self.config()
-        revision = revision_of(write_rules(config.rules, config.policy))
-        return f"{len(config.rules)} rules, revision {revision}"
+        return f"{len(self.config().rules)} rules, revision {self._revision()}"
 
     def files(self) -> str:
         """What stands in the files is what is decided by."""
@@ -71,7 +71,13 @@ class Parts:
         at = datetime.fromtimestamp(reload.at, UTC).isoformat(timespec="seconds")
         if not reload.ok:
             raise Unwell(f"they cannot be used, and the old configuration stays: {'; '.join(reload.problems)}")
-        return f"taken over at {at}"
+        revision = self._revision()
+        for pulse in self._pulses_if_any():
+            # On another machine the files are others: who changes them here has to change them there.
+            if pulse.revision != revision and pulse.at.timestamp() - reload.at > _FOLLOWS.total_seconds():
+                words = f"{pulse.role} worker {pulse.owner} goes by revision {pulse.revision}"
+                raise Unwell(f"{words}, and what was taken over here at {at} is revision {revision}")
+        return f"taken over at {at}, and all workers go by them"
 
     def worker(self, role: str) -> str:
         """One that takes work was seen lately."""
@@ -120,6 +126,10 @@ class Parts:
         if abs(skew) > _SKEW:
             raise Unwell(words)
         return words
+
+    def _revision(self) -> str:
+        config = self.config()
+        return revision_of(write_rules(config.rules, config.policy))
 
     def _pulses_if_any(self) -> Sequence[Pulse]:
         try:

@@ -27,12 +27,12 @@ def database_url(config: Config, storage: Path) -> str:
     return config.database_url or f"sqlite:///{storage.absolute() / 'alertmend.db'}"
 
 
-def connect(url: str) -> Any:
+def connect(url: str, *, patience_seconds: float = 10, retries: int = 1) -> Any:
     """A Redis client for one process and all of its threads; it does not wait for ever for anything."""
     import redis
 
-    settings: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 15}
-    settings["retry"] = Retry(NoBackoff(), 1)
+    settings: dict[str, Any] = {"socket_timeout": patience_seconds, "socket_connect_timeout": patience_seconds / 2}
+    settings |= {"health_check_interval": 15, "retry": Retry(NoBackoff(), retries)}
     if not is_sentinel(url):
         return redis.Redis.from_url(url, **settings)
     from redis.sentinel import Sentinel

@@ -10,7 +10,7 @@ from typing import Any
 
 from webhook import __version__
 from webhook.core.breaker import BreakerState, Position
-from webhook.core.count import COUNTED, NOTIFICATIONS, OPENED, RESOLVED, RUNS
+from webhook.core.count import CALLS, COUNTED, NOTIFICATIONS, OPENED, RESOLVED, RUNS
 from webhook.core.incident import Outcome, Pair, RunState
 from webhook.core.metric import Counts, Kind, Metric, Series
 from webhook.core.pause import Pause
@@ -151,6 +151,8 @@ def _never_yet(rules: Iterable[str]) -> Told:
     for rule in rules:
         for outcome in Outcome:
             yield Series(RUNS.name, (rule, outcome.value)), 0
+        for delivered in ("yes", "no"):
+            yield Series(CALLS.name, (rule, delivered)), 0
         for state in (RunState.QUEUED, RunState.RUNNING, RunState.PROVING):
             yield Series(IN_PROGRESS.name, (rule, state.value)), 0
         for metric in (OPEN, APPROVALS):

@@ -11,7 +11,8 @@ import os
 import pickle
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ import structlog
 from webhook import __version__
 from webhook.core.rulebook import Rulebook
 from webhook.edge.configfile import Config
+from webhook.errors import Unavailable
 
 log = structlog.get_logger()
 
@@ -47,15 +49,21 @@ class Reload:
         return not self.problems
 
 
-def keep(storage: Path, config: Config, rulebook: Rulebook) -> None:
-    """From now on every process of the site decides by it."""
+@contextmanager
+def keeping(storage: Path, config: Config, rulebook: Rulebook) -> Iterator[None]:
+    """Afterwards every process of this machine decides by it; meanwhile it is put on the record.
+
+    Raises:
+        Unavailable: it cannot be kept. Nothing is on the record then.
+    """
 
     def write(file: BinaryIO) -> None:
         # One after the other: who only wants the first does not read a hundred thousand hosts.
         for part in (_WRITER, config, rulebook):
             pickle.dump(part, file)
 
-    _replace(_place(storage), write)
+    with _replacing(_place(storage), write):
+        yield
 
 
 def stamp(storage: Path) -> Stamp | None:
@@ -82,7 +90,8 @@ def recall(storage: Path, file: Path) -> tuple[Config, Rulebook] | None:
 def write_reload(storage: Path, reload: Reload) -> None:
     """Remember what came of a look at the files."""
     text = json.dumps(asdict(reload)).encode()
-    _replace(_reload_place(storage), lambda file: file.write(text))
+    with _replacing(_reload_place(storage), lambda file: file.write(text)):
+        pass
 
 
 def read_reload(storage: Path) -> Reload | None:
@@ -122,14 +131,27 @@ def _reload_place(storage: Path) -> Path:
     return storage / "configuration.reload"
 
 
-def _replace(place: Path, write: Any) -> None:
-    descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=place.name)
+@contextmanager
+def _replacing(place: Path, write: Any) -> Iterator[None]:
+    """What is written is on disk meanwhile, and takes its place afterwards, unless something went wrong."""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=place.name)
+    except OSError as error:
+        raise _unavailable(error) from error
+    try:
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unavailable(error) from error
+        yield
         os.replace(name, place)
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    return Unavailable("the storage path", str(error.strerror or error).lower())

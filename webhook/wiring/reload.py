@@ -18,7 +18,7 @@ from webhook.errors import ConfigError, Problem, Unavailable
 from webhook.wiring.clock import now
 from webhook.wiring.connection import open_ledger
 from webhook.wiring.current import Current, Site, rules_entry
-from webhook.wiring.kept import Reload, keep, read_reload, recall, write_reload
+from webhook.wiring.kept import Reload, keeping, read_reload, recall, write_reload
 
 #: So many files are watched at the most.
 _MOST_FILES = 2000
@@ -29,7 +29,7 @@ def take_over(site: Site, *, actor: str = "alertmend", only_changed: bool = Fals
 
     Raises:
         ConfigError: with every problem; what was decided by before stays.
-        Unavailable: the record does not take it, and what was decided by before stays.
+        Unavailable: it cannot be kept, or the record does not take it; what was decided by before stays.
     """
     at, before = now().timestamp(), read_reload(site.storage)
     try:
@@ -45,8 +45,8 @@ def take_over(site: Site, *, actor: str = "alertmend", only_changed: bool = Fals
         raise
     if not only_changed or recall(site.storage, site.config_file) != (fresh.config, fresh.rulebook):
         # First, so that whoever reads the log in order knows the rules.
-        open_ledger(fresh.config, site.storage).append(rules_entry(fresh, is_reload=True, actor=actor))
-        keep(site.storage, fresh.config, fresh.rulebook)
+        with keeping(site.storage, fresh.config, fresh.rulebook):
+            open_ledger(fresh.config, site.storage).append(rules_entry(fresh, is_reload=True, actor=actor))
     write_reload(site.storage, Reload(at=at, sound_at=at, files=files_of(fresh)))
     return fresh
 
