@@ -8,9 +8,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 import yaml
 from packaging.requirements import Requirement
+
+from webhook.edge.webconfig import Role, read_web_config
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
@@ -20,7 +23,7 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 
 def test_every_part_of_the_site_is_there() -> None:
-    wanted = {"receiver", "worker", "redis", "postgres", "prometheus", "alertmanager", "target"}
+    wanted = {"receiver", "worker", "redis", "postgres", "prometheus", "alertmanager", "grafana", "target"}
     assert wanted <= SERVICES.keys()
 
 
@@ -56,12 +59,26 @@ def test_redis_keeps_what_it_acknowledged_and_forgets_nothing() -> None:
 
 def test_alertmanager_posts_to_the_receiver_with_the_token_that_it_knows() -> None:
     alertmanager = yaml.safe_load((SITE / "alertmanager/alertmanager.yml").read_text())
-    webhook = alertmanager["receivers"][0]["webhook_configs"][0]
+    [ours] = [receiver for receiver in alertmanager["receivers"] if receiver["name"] == "alertmend"]
+    webhook = ours["webhook_configs"][0]
     listen = next(word for word in SERVICES["receiver"]["command"] if word.startswith("--web.listen-address"))
     assert webhook["url"] == f"http://receiver:{listen.rpartition(':')[2]}/api/v1/alertmanager"
     token = webhook["http_config"]["authorization"]["credentials_file"]
-    assert token in yaml.safe_load((SITE / "alertmend/web.yml").read_text())["receiver_tokens_files"]
-    assert f"> {Path(token).name}" in (SITE / "setup.sh").read_text()
+    assert f"secret > {Path(token).name}" in (SITE / "setup.sh").read_text()
+
+
+def test_alertmend_is_looked_at_tells_alertmanager_and_has_its_dashboard() -> None:
+    prometheus = yaml.safe_load((SITE / "prometheus/prometheus.yml").read_text())
+    [job] = [job for job in prometheus["scrape_configs"] if job["job_name"] == "alertmend"]
+    assert job["static_configs"] == [{"targets": ["receiver:9480"]}]
+    assert "secret > prometheus-password" in (SITE / "setup.sh").read_text()
+    shown = {volume.split(":")[1] for volume in SERVICES["prometheus"]["volumes"]}
+    folder, _, names = prometheus["rule_files"][1].rpartition("/")
+    assert folder in shown and list((REPOSITORY / "deploy/monitoring").glob(names))
+    [alertmanager] = yaml.safe_load((SITE / "alertmend/alertmend.yml").read_text())["alertmanagers"]
+    assert alertmanager["url"].removeprefix("http://").partition(":")[0] in SERVICES
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (REPOSITORY / "deploy/monitoring" / Path(home).name).is_file()
 
 
 def test_prometheus_and_alertmanager_accept_their_files() -> None:
@@ -91,6 +108,11 @@ def test_set_up_makes_its_secrets_once(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", token)
     assert (tmp_path / "db-password").read_text() in (tmp_path / "db-url").read_text()
     assert (tmp_path / "ssh-key").stat().st_mode & 0o077 == 0
+    config = read_web_config(tmp_path / "web.yml")
+    for user, role in (("admin", Role.OPERATOR), ("prometheus", Role.VIEWER)):
+        password = (tmp_path / f"{user}-password").read_bytes()
+        assert bcrypt.checkpw(password, config.users[user].encode())
+        assert user in config.roles[role]
 
 
 def test_the_image_is_built_from_the_lock() -> None:
