@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from tests.edge.conftest import start_postgres
 from tests.journey.harness import Processes, free_port
 from webhook.edge.ledger import open_engine
 from webhook.edge.migration import migrate
+from webhook.edge.store.watch import RedisWatch
 from webhook.edge.valkey import EmbeddedValkey
+from webhook.ports import Pulse
 
 Run = Callable[..., Result]
 
@@ -182,6 +185,40 @@ def test_the_embedded_valkey_is_asked_where_it_runs(examined: Examined, site: Pa
         assert examined()[1]["redis"][0]["words"] == "it takes writes and keeps them"
     finally:
         server.stop()
+
+
+def test_a_worker_that_hangs_is_missed_and_a_site_that_is_not_served_is_no_problem(
+    examined: Examined, site: Path
+) -> None:
+    valkey = EmbeddedValkey(storage=site / "data")
+    valkey.start()
+    try:
+        with redis.Redis.from_url(valkey.url) as client:
+            watch, at = RedisWatch(client=client), datetime.now(UTC)
+            status, found = examined()
+            assert (status, found["workers"][0]["state"]) == (0, "warning")
+            for role, state in (("intake", "problem"), ("runs", "ok")):
+                pulse = Pulse(role=role, owner=f"host:{role}", at=at, started_at=at, revision="r")
+                watch.pulse(pulse, lease=timedelta(minutes=5))
+                assert examined()[1]["workers"][0]["state"] == state
+    finally:
+        valkey.stop()
+
+
+def test_a_full_disk_is_a_problem_of_the_record_and_of_the_storage_path(examined: Examined, site: Path) -> None:
+    storage = site / "data"
+    storage.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", storage], check=True)
+    try:
+        migrate(open_engine(f"sqlite:///{storage / 'alertmend.db'}"))
+        with suppress(OSError), (storage / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        status, found = examined()
+    finally:
+        subprocess.run(["umount", "--lazy", storage], check=True)
+    assert (status, found["storage"][0]["state"]) == (3, "problem")
+    assert "database or disk is full" in found["database"][0]["words"]
 
 
 def test_a_database_that_a_newer_alertmend_wrote_is_refused(examined: Examined, site: Path) -> None:

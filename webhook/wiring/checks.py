@@ -28,7 +28,8 @@ _STUCK: Final = timedelta(minutes=2)
 _FOLLOWS: Final = timedelta(seconds=10)
 _OLDEST: Final = timedelta(minutes=1)
 _SKEW: Final = timedelta(seconds=5)
-_FREE_BYTES: Final = 200 * 2**20
+#: With less, there is no room where state is kept.
+FREE_BYTES: Final = 200 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ class Parts:
         """There is room where state is kept."""
         free = shutil.disk_usage(self.storage).free
         words = f"{free / 2**30:.1f} GiB free in {self.storage}"
-        if free < _FREE_BYTES:
+        if free < FREE_BYTES:
             raise Unwell(words)
         return words
 

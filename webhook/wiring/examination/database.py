@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from webhook.edge.configfile import Config
-from webhook.edge.ledger import open_engine
+from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.ledger.database import refuses_writes, writing
 from webhook.edge.migration import Schema, schema_of
 from webhook.errors import Unavailable
@@ -26,6 +26,8 @@ def look_at_database(config: Config, storage: Path) -> Iterator[Finding]:
         schema = schema_of(engine)
         with writing(engine) as connection:
             is_read_only = refuses_writes(connection)
+        if not is_read_only:
+            SqlLedger(engine=engine).ready()
     except Unavailable as error:
         hint = "see that it runs and is not held by anyone, that this machine may reach it, and that it has room"
         yield unreachable("database", str(error), hint)

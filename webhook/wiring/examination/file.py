@@ -11,6 +11,7 @@ from typing import Final
 
 from webhook.edge.configfile import Config
 from webhook.located import Node, items, load, mapping, relative_path
+from webhook.wiring.checks import FREE_BYTES
 from webhook.wiring.examination.finding import Finding, ok, problem, warning
 
 #: What names a file that is no secret.
@@ -103,7 +104,9 @@ def look_at_storage(storage: Path) -> Iterator[Finding]:
         yield warning("storage", words, f"chmod 0700 {storage}")
     free = shutil.disk_usage(there).free
     words = f"{free / 1024**3:.1f} GiB are free at {there}"
-    if free < _LITTLE_BYTES:
+    if free < FREE_BYTES:
+        yield problem("storage", words, "make room: with a full disk nothing is run")
+    elif free < _LITTLE_BYTES:
         yield warning("storage", words, "make room, or set `retention`: with a full disk nothing is run")
     else:
         yield ok("storage", words)

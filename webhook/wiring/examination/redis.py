@@ -7,10 +7,12 @@ from pathlib import Path
 
 from webhook.edge.configfile import Config
 from webhook.edge.store.trust import doubts, write_error
+from webhook.edge.store.watch import RedisWatch
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.errors import Unavailable
+from webhook.ports import ROLES
 from webhook.wiring.connection import connect
-from webhook.wiring.examination.finding import Finding, ok, problem, unreachable
+from webhook.wiring.examination.finding import Finding, ok, problem, unreachable, warning
 
 
 def look_at_redis(config: Config, storage: Path) -> Iterator[Finding]:
@@ -19,7 +21,7 @@ def look_at_redis(config: Config, storage: Path) -> Iterator[Finding]:
     if config.redis_url is None and not embedded.answers():
         yield _embedded(embedded)
         return
-    client = connect(config.redis_url or embedded.url)
+    client = connect(config.redis_url or embedded.url, patience_seconds=5, retries=0)
     words = write_error(client)
     if words is not None:
         hint = "see that it runs, that this machine may reach it, and that it is no replica and not full"
@@ -31,6 +33,22 @@ def look_at_redis(config: Config, storage: Path) -> Iterator[Finding]:
         yield problem("redis", what, hint)
     if not found:
         yield ok("redis", "it takes writes and keeps them")
+    yield _workers(RedisWatch(client=client))
+
+
+def _workers(watch: RedisWatch) -> Finding:
+    """Whether those who decide and those who act have said of late that they live."""
+    try:
+        found = {pulse.role: pulse.owner for pulse in watch.pulses()}
+    except Unavailable as error:
+        return unreachable("workers", str(error), "see that Redis runs")
+    if not found:
+        return warning("workers", "no worker was seen lately", "`alertmend serve` starts them")
+    if missing := [role for role in ROLES if role not in found]:
+        words = f"no {' and no '.join(missing)} worker was seen lately"
+        hint = "one that hangs is ended with `kill -KILL`, and started again by `alertmend serve`; its log says more"
+        return problem("workers", words, hint)
+    return ok("workers", ", ".join(found[role] for role in ROLES))
 
 
 def _embedded(valkey: EmbeddedValkey) -> Finding:
