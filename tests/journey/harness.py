@@ -56,6 +56,16 @@ def lives(pid: int) -> bool:
     return False
 
 
+def processes_of(run: str) -> list[int]:
+    """The ids of the processes that belong to a run, wherever they went."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"ALERTMEND_RUN={run}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
 #: Programs that leave nothing behind when they are killed.
 OTHERS = ("prometheus", "prometheus-alertmanager", "redis-server")
 

@@ -19,7 +19,7 @@ import redis
 from sqlalchemy import create_engine, text
 
 from tests.edge.conftest import start_postgres
-from tests.journey.harness import answers, firing, http, notification, until
+from tests.journey.harness import answers, firing, http, notification, processes_of, until
 from tests.journey.machines import Machine, machines, wait_for
 from webhook.edge.ledger import SqlLedger, open_engine
 
@@ -162,10 +162,10 @@ def test_a_worker_cut_off_a_receiver_killed_a_redis_failed_over_and_nothing_lost
     # When the worker's machine is cut off, a receiver's and the primary's lose their power, one after another
     site.machines[cut].cut_off()
     site.machines["w1"].kill()
-    assert _processes_of(slow)
+    assert processes_of(slow)
     until(lambda: _outcome(site, slow) == "lost", "the one that was cut off is given up")
     # Nothing acts any more on the machine that cannot be told so, when the next attempt may begin
-    assert _processes_of(slow) == []
+    assert processes_of(slow) == []
     site.machines["r1"].kill()
     sender.join(180)
     assert not sender.is_alive()
@@ -200,15 +200,6 @@ def _send(site: Site) -> None:
 
 def _outcome(site: Site, run: str) -> str:
     return str(site.rows(f"SELECT outcome FROM runs WHERE id = '{run}'")[0][0])
-
-
-def _processes_of(run: str) -> list[str]:
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if f"ALERTMEND_RUN={run}".encode() in environment.read_bytes():
-                found.append(environment.parent.name)
-    return found
 
 
 def _done(site: Site) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.journey.harness import Alertmend, Processes, answers, firing, http, lives, notification, until
+from tests.journey.harness import Alertmend, Processes, answers, firing, http, lives, notification, processes_of, until
 
 SLOW = """\
   - name: slow
@@ -37,14 +37,6 @@ def _begin(alertmend: Alertmend) -> str:
     http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
     until(lambda: (alertmend.folder / "begun").exists(), "the playbook has begun")
     return str(alertmend.items("runs")[0]["id"])
-
-
-def _marked(run: str) -> int:
-    found = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            found += f"ALERTMEND_RUN={run}".encode() in (folder / "environ").read_bytes().split(b"\0")
-    return found
 
 
 def _outcomes(alertmend: Alertmend) -> list[str]:
@@ -81,7 +73,7 @@ def test_beyond_the_grace_a_run_is_cancelled_recorded_and_gone(processes: Proces
     run = _begin(alertmend)
     alertmend.process.terminate()
     assert alertmend.process.wait(30) == 0
-    assert _marked(run) == 0
+    assert processes_of(run) == []
     assert _outcomes(alertmend) == ["cancelled"]
 
 
@@ -89,7 +81,7 @@ def test_a_run_whose_worker_was_killed_is_lost_and_nothing_of_it_is_left(process
     alertmend = _slow(processes, seconds=60)
     run = _begin(alertmend)
     alertmend.kill("runs")
-    until(lambda: _marked(run) == 0, "its processes are gone")
+    until(lambda: processes_of(run) == [], "its processes are gone")
     [lost] = until(alertmend.finished, "the run is recorded")
     assert (lost["id"], lost["outcome"]) == (run, "lost")
     [told] = until(lambda: _escalations(alertmend), "a person is told")

@@ -25,8 +25,8 @@ from webhook.errors import AccessDenied, NotAuthenticated
 from webhook.web.forwarded import vouched_for
 from webhook.web.password import Passwords
 from webhook.web.session import Session, Sessions
-from webhook.web.stamp import Stamp, stamp_of
 from webhook.wiring import clock
+from webhook.wiring.stamp import Stamp, stamp_of
 
 __all__ = ["CHALLENGE", "Authenticator", "Identity", "Role"]
 

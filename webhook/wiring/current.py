@@ -22,7 +22,8 @@ from webhook.errors import ConfigError, Problem
 from webhook.ports import Alertmanagers, Batch
 from webhook.signing import read_signer
 from webhook.wiring.clock import new_id, now
-from webhook.wiring.kept import Stamp, read_reload, recall, recall_config, stamp
+from webhook.wiring.kept import read_reload, recall, recall_config, stamp
+from webhook.wiring.stamp import Stamp
 
 log = structlog.get_logger()
 

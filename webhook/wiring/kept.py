@@ -23,13 +23,12 @@ from webhook import __version__
 from webhook.core.rulebook import Rulebook
 from webhook.edge.configfile import Config
 from webhook.errors import Unavailable
+from webhook.wiring.stamp import Stamp, stamp_of
 
 log = structlog.get_logger()
 
 #: What wrote it has to read it: records may look otherwise in another version.
 _WRITER = f"alertmend {__version__} python {platform.python_version()}"
-
-Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +67,7 @@ def keeping(storage: Path, config: Config, rulebook: Rulebook) -> Iterator[None]
 
 def stamp(storage: Path) -> Stamp | None:
     """Changes with what is kept; None while nothing is."""
-    try:
-        found = _place(storage).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
+    return stamp_of(_place(storage))
 
 
 def recall_config(storage: Path, file: Path) -> Config | None:
