@@ -20,9 +20,11 @@ from typing import Any
 from webhook import telemetry
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.chain import first_break
-from webhook.core.incident import Check, Choice, Decision, Incident, Outcome, Run, RunState, Verdict
+from webhook.core.incident import Incident
+from webhook.core.run import Outcome, Run, RunState
 from webhook.core.search import read_query
 from webhook.core.transcript import Passage
+from webhook.core.verdict import Check, Choice, Decision, Verdict
 from webhook.edge.ledger import LISTINGS, SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.ports import Batch, IncidentRecord

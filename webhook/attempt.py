@@ -10,12 +10,12 @@ from webhook.core.alert import Alert
 from webhook.core.audit import timestamp
 from webhook.core.confinement import Confinement, Credential, Secrets, secrets_for
 from webhook.core.evidence import unfit_words_of
-from webhook.core.incident import ProbeAnswer, Run
 from webhook.core.placeholder import filled, missing_names
 from webhook.core.probe import Probe, filled_probe
 from webhook.core.redaction import Redaction
 from webhook.core.rule import Rule, Step
 from webhook.core.rulebook import Rulebook
+from webhook.core.run import ProbeAnswer, Run
 from webhook.ports import PlaybookJob
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from webhook import tracing
-from webhook.core.incident import RunState
+from webhook.core.run import RunState
 from webhook.core.state import Draft, Keys, Snapshot
 from webhook.core.storm import Crowd
 from webhook.core.transition import Moment

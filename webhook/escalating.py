@@ -10,6 +10,7 @@ import structlog
 
 from webhook.change import Change
 from webhook.core.audit import AuditEvent, timestamp
+from webhook.core.due import escalation_due
 from webhook.core.escalation import (
     ALERTNAME,
     EXPIRES,
@@ -27,7 +28,7 @@ from webhook.core.escalation import (
     told,
 )
 from webhook.core.rulebook import Rulebook
-from webhook.core.state import Draft, Keys, escalation_due
+from webhook.core.state import Draft, Keys
 from webhook.core.transition import Moment, NewId, escalated
 from webhook.httpconfig import url_of
 from webhook.ports import Alertmanagers, Pager

@@ -14,7 +14,7 @@ from webhook.attempt import Attempt, Workshop, prepare
 from webhook.change import Change
 from webhook.core.alert import Alert
 from webhook.core.evidence import Occasion, lock_keys, missing_locks
-from webhook.core.incident import Outcome, Plan, Run, RunState
+from webhook.core.run import Outcome, Plan, Run, RunState
 from webhook.core.state import Draft, Keys
 from webhook.core.storm import Crowd
 from webhook.core.transcript import Passage, Transcript, text_of

@@ -13,12 +13,12 @@ from webhook.core.alert import Alert
 from webhook.core.decision import decide
 from webhook.core.evidence import Evidence, Occasion, gather
 from webhook.core.guard.incident import next_rung
-from webhook.core.incident import Decision
 from webhook.core.matcher import all_match
 from webhook.core.reach import announce, reach
 from webhook.core.rule import Step
 from webhook.core.rulebook import Match, Rulebook, is_our_own
 from webhook.core.state import Draft, Keys
+from webhook.core.verdict import Decision
 
 #: Names this occasion where others name the Alertmanager that sent the alert.
 SOURCE = "explain"

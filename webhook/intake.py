@@ -12,11 +12,12 @@ from webhook.asking import Asking
 from webhook.change import Change
 from webhook.core.alert import Notification
 from webhook.core.audit import RECONCILIATION, AuditEvent, Event
+from webhook.core.due import RECONCILE_DUE, pair_due
 from webhook.core.evidence import Occasion, Report
-from webhook.core.incident import Pair, RunState
 from webhook.core.reach import Matched, announce, claimed, reach
 from webhook.core.rulebook import Match, Rulebook
-from webhook.core.state import RECONCILE_DUE, Draft, Keys, pair_due
+from webhook.core.run import Pair, RunState
+from webhook.core.state import Draft, Keys
 from webhook.core.transition import Moment, NewId, admit, clear
 from webhook.ports import Envelope
 

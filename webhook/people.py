@@ -8,10 +8,10 @@ from datetime import datetime
 
 from webhook.change import Change
 from webhook.core import transition
-from webhook.core.incident import Run, Word
 from webhook.core.matcher import Matcher
 from webhook.core.pause import Pause
 from webhook.core.rulebook import Rulebook
+from webhook.core.run import Run, Word
 from webhook.core.state import Draft, Keys
 from webhook.core.transition import Moment, NewId
 from webhook.errors import NotFound, StateConflict

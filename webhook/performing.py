@@ -10,8 +10,8 @@ from typing import Protocol
 
 from webhook import tracing
 from webhook.attempt import Attempt
-from webhook.core.incident import Outcome, Phase, ProbeAnswer, Rollback, Run, RunState
 from webhook.core.probe import Probe
+from webhook.core.run import Outcome, Phase, ProbeAnswer, Rollback, Run, RunState
 from webhook.core.state import Keys
 from webhook.core.transcript import task_results
 from webhook.errors import Unavailable

@@ -15,13 +15,15 @@ from webhook.core.audit import AuditEvent
 from webhook.core.checkpoint import Checkpoint
 from webhook.core.confinement import Confinement, Secrets
 from webhook.core.httpconfig import Server
-from webhook.core.incident import Decision, Incident, Pair, Run
-from webhook.core.incident import ProbeAnswer as ProbeAnswer
-from webhook.core.incident import TaskCounts as TaskCounts
+from webhook.core.incident import Incident
 from webhook.core.pause import Pause
 from webhook.core.probe import Probe
+from webhook.core.run import Pair, Run
+from webhook.core.run import ProbeAnswer as ProbeAnswer
+from webhook.core.run import TaskCounts as TaskCounts
 from webhook.core.state import Draft, Keys, Snapshot
 from webhook.core.transcript import Passage, Position, Told
+from webhook.core.verdict import Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-from webhook.core.incident import ProbeAnswer
 from webhook.core.probe import Probe, ProbeKind
+from webhook.core.run import ProbeAnswer
 from webhook.located import Node
 from webhook.ports import Prober
 

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from webhook.core.alert import Alert
 from webhook.core.decision import decide
 from webhook.core.evidence import Evidence, Policy
-from webhook.core.incident import Decision
 from webhook.core.rule import Rule
+from webhook.core.verdict import Decision
 from webhook.errors import WebhookError
 
 _DECISION: Final = TypeAdapter(Decision)

@@ -15,8 +15,9 @@ import structlog
 from webhook.change import Change
 from webhook.core.alert import Alert, AlertStatus, Notification
 from webhook.core.audit import RECONCILIATION
+from webhook.core.due import pair_due
 from webhook.core.rulebook import Rulebook
-from webhook.core.state import AlertState, Draft, Keys, pair_due
+from webhook.core.state import AlertState, Draft, Keys
 from webhook.core.transition import Moment, NewId
 from webhook.ports import Alertmanagers, Answer, Envelope, KnownAlert, KnownState
 

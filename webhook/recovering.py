@@ -10,8 +10,9 @@ import structlog
 
 from webhook.change import Change
 from webhook.core.alert import Alert
-from webhook.core.incident import Incident, Run
+from webhook.core.incident import Incident
 from webhook.core.rulebook import Rulebook
+from webhook.core.run import Run
 from webhook.core.state import Draft, Keys
 from webhook.core.transition import Moment, NewId, restore, restore_pauses
 from webhook.ports import History

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 import structlog
 
 from webhook.change import Change
-from webhook.core.incident import Outcome, Run, RunState
+from webhook.core.due import RECONCILE_DUE, crowd_due, line_due, parse_crowd
 from webhook.core.rule import Step
 from webhook.core.rulebook import Rulebook
-from webhook.core.state import RECONCILE_DUE, Draft, Keys, crowd_due, line_due, parse_crowd
+from webhook.core.run import Outcome, Run, RunState
+from webhook.core.state import Draft, Keys
 from webhook.core.storm import Crowd
 from webhook.core.transcript import task_results
 from webhook.core.transition import (

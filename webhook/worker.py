@@ -18,7 +18,7 @@ from celery import signals
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
 from webhook import telemetry, tracing
-from webhook.core.incident import Pair
+from webhook.core.run import Pair
 from webhook.edge.queue import KEY_PREFIX, task_name
 from webhook.errors import RECORD, ConfigError, StateConflict, Unavailable, WebhookError
 from webhook.execution import LEASE

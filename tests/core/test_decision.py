@@ -24,7 +24,7 @@ from webhook.core.evidence import (
     SickHosts,
 )
 from webhook.core.guard import GUARDS
-from webhook.core.incident import ApprovalRequest, Check, Choice, LastRun, Outcome, RunState, Verdict, Word
+from webhook.core.incident import ApprovalRequest, LastRun
 from webhook.core.matcher import parse_matcher
 from webhook.core.pause import Pause
 from webhook.core.rule import (
@@ -39,8 +39,10 @@ from webhook.core.rule import (
     Rule,
     Step,
 )
+from webhook.core.run import Outcome, RunState, Word
 from webhook.core.schedule import Minutes, NamedInterval, TimeInterval
 from webhook.core.target import Target
+from webhook.core.verdict import Check, Choice, Verdict
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.core.incident import Outcome, Run, RunState, TaskResult, TaskStatus
+from webhook.core.run import Outcome, Run, RunState, TaskResult, TaskStatus
 from webhook.core.transcript import (
     BEGINNING,
     OUTPUT_LIMIT_CHARACTERS,

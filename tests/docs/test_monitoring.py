@@ -14,8 +14,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.docs.pages import REPOSITORY
-from webhook.core.incident import Outcome, Phase, ResolvedBy, RunState
+from webhook.core.incident import ResolvedBy
 from webhook.core.metric import Counts, Kind, Series
+from webhook.core.run import Outcome, Phase, RunState
 from webhook.edge.exposition import expose
 from webhook.wiring.gauges import METRICS
 

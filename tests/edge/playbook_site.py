@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from webhook.core.confinement import Confinement, Secrets
-from webhook.core.incident import TaskResult
+from webhook.core.run import TaskResult
 from webhook.core.transcript import Transcript, text_of
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.tree import MARK

@@ -15,8 +15,9 @@ from sqlalchemy import Engine, text
 from tests.edge.test_ledger import batch, entry, incident, run
 from webhook.core.audit import Event
 from webhook.core.count import RECOVERY, RUNS
-from webhook.core.incident import Outcome, ResolvedBy, RunState
+from webhook.core.incident import ResolvedBy
 from webhook.core.metric import Series
+from webhook.core.run import Outcome, RunState
 from webhook.edge.exposition import expose
 from webhook.edge.ledger import SqlLedger
 from webhook.edge.migration import migrate

@@ -25,12 +25,14 @@ from tests.flow.twin import EPOCH
 from webhook.change import plain
 from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, Event, entry_hash
 from webhook.core.chain import first_break
-from webhook.core.incident import Check, Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState, Verdict, Word
+from webhook.core.incident import Incident, ResolvedBy
 from webhook.core.matcher import parse_matchers
 from webhook.core.pause import Pause
+from webhook.core.run import Outcome, Run, RunState, Word
 from webhook.core.search import Query, read_query
 from webhook.core.state import Draft, Keys
 from webhook.core.transcript import Passage
+from webhook.core.verdict import Check, Choice, Decision, Verdict
 from webhook.edge.ledger import LISTINGS, SqlLedger, metadata, open_engine
 from webhook.edge.ledger.schema import audit
 from webhook.edge.migration import SchemaTooNew, migrate

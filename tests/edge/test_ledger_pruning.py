@@ -14,7 +14,7 @@ from tests.edge.tampering import without_triggers
 from tests.edge.test_ledger import batch, decision, entry, incident, run
 from tests.flow.twin import EPOCH
 from webhook.core.audit import Event
-from webhook.core.incident import Outcome, RunState
+from webhook.core.run import Outcome, RunState
 from webhook.core.search import Query
 from webhook.core.transcript import Passage
 from webhook.edge.ledger import LISTINGS, SqlLedger, prune

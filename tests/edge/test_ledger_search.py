@@ -18,9 +18,11 @@ from tests.edge.tampering import without_triggers
 from tests.edge.test_ledger import asked, batch, decision, entry, incident, run
 from tests.flow.twin import EPOCH
 from webhook.core.audit import AuditEvent, Event
-from webhook.core.incident import Choice, LastRun, Outcome, RunState
+from webhook.core.incident import LastRun
+from webhook.core.run import Outcome, RunState
 from webhook.core.search import Query, read_query
 from webhook.core.transcript import Passage
+from webhook.core.verdict import Choice
 from webhook.edge.ledger import LISTINGS, SqlLedger, card, find, index
 from webhook.edge.migration import migrate
 from webhook.ports import IncidentRecord

@@ -10,8 +10,8 @@ import redis
 
 from tests.flow import scene as scenes
 from tests.flow.scene import Scene, alert, rule
-from webhook.core.incident import Pair
 from webhook.core.rule import Guards, Limits, RateLimit
+from webhook.core.run import Pair
 from webhook.core.state import Keys
 from webhook.edge.queue import make_app, make_message
 from webhook.edge.store import RedisStore

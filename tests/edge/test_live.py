@@ -15,7 +15,7 @@ import redis.asyncio
 from tests.core.test_transcript import done, printed
 from tests.edge.test_store import MESSAGE, commit, run
 from tests.flow.twin import EPOCH, MemoryFollower, MemoryStore
-from webhook.core.incident import Outcome, RunState
+from webhook.core.run import Outcome, RunState
 from webhook.core.state import Keys
 from webhook.core.transcript import BEGINNING, Kind, Position, Told, tell
 from webhook.edge.store import RedisFollower, RedisStore

@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.flow.machine import Machine
+from webhook.core.due import line_due, pair_due
 from webhook.core.incident import Incident
-from webhook.core.state import line_due, pair_due
 from webhook.edge.queue import KEY_PREFIX, make_app, make_message, task_name
 from webhook.edge.store import RedisStore
 from webhook.edge.store.keys import DUE, lease_key, line_key

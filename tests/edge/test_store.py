@@ -24,18 +24,10 @@ from hypothesis import strategies as st
 from tests.flow.scene import alert
 from tests.flow.twin import EPOCH, MemoryStore
 from webhook.core.audit import AuditEvent, Event
-from webhook.core.incident import Incident, Pair, Run, RunState
-from webhook.core.state import (
-    Activity,
-    AlertState,
-    Draft,
-    Keys,
-    PairState,
-    TargetState,
-    line_due,
-    pair_due,
-    run_due,
-)
+from webhook.core.due import line_due, pair_due, run_due
+from webhook.core.incident import Incident
+from webhook.core.run import Pair, Run, RunState
+from webhook.core.state import Activity, AlertState, Draft, Keys, PairState, TargetState
 from webhook.edge.queue import KEY_PREFIX, make_app, make_message
 from webhook.edge.store import RedisInbox, RedisStore
 from webhook.edge.store.keys import ARRIVALS, DUE, INBOX, OUTBOX, PREFIX, alert_key, run_key

@@ -17,8 +17,9 @@ from tests.flow.scene import Scene, alert
 from webhook.core.alert import Alert, AlertStatus
 from webhook.core.audit import Event
 from webhook.core.decision import decide
+from webhook.core.due import line_due, pair_due
 from webhook.core.evidence import Evidence, within
-from webhook.core.incident import Incident, Outcome, Run, RunState
+from webhook.core.incident import Incident
 from webhook.core.rule import (
     ApprovalPolicy,
     Breaker,
@@ -31,7 +32,8 @@ from webhook.core.rule import (
     Rule,
     Step,
 )
-from webhook.core.state import AlertState, Keys, line_due, pair_due
+from webhook.core.run import Outcome, Run, RunState
+from webhook.core.state import AlertState, Keys
 from webhook.errors import NotFound, StateConflict
 from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
 

@@ -17,14 +17,16 @@ from webhook.core.alert import Alert, AlertStatus, Notification
 from webhook.core.audit import Event
 from webhook.core.escalation import Chain
 from webhook.core.evidence import Policy
-from webhook.core.incident import Decision, Incident, Pair, Run, Word
+from webhook.core.incident import Incident
 from webhook.core.matcher import parse_matcher
 from webhook.core.probe import Probe, TcpProbe
 from webhook.core.redaction import Redaction
 from webhook.core.rule import Guards, Limits, Mode, Rule, Step
 from webhook.core.rulebook import Rulebook
+from webhook.core.run import Pair, Run, Word
 from webhook.core.schedule import NamedInterval
 from webhook.core.target import Inventory
+from webhook.core.verdict import Decision
 from webhook.escalating import Escalating
 from webhook.execution import Execution
 from webhook.intake import Intake

@@ -6,8 +6,9 @@ import pytest
 
 from tests.flow.scene import Scene, alert, rule
 from webhook.core.audit import Event
-from webhook.core.incident import Choice, Outcome, RunState
 from webhook.core.rule import ApprovalPolicy, Guards, Mode, Step
+from webhook.core.run import Outcome, RunState
+from webhook.core.verdict import Choice
 from webhook.errors import StateConflict
 from webhook.ports import Errand
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from tests.flow.scene import Scene, alert, rule
-from webhook.core.incident import Outcome
 from webhook.core.rule import Breaker, GiveUp, Guards, Step
+from webhook.core.run import Outcome
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
 
 BREAKER = Breaker(failures=2, window=timedelta(hours=1), open_for=timedelta(hours=2))

@@ -9,11 +9,13 @@ import pytest
 
 from tests.flow.scene import Scene, alert, rule
 from webhook.core.audit import Event
-from webhook.core.incident import Choice, Outcome, Phase, ResolvedBy, RunState
+from webhook.core.incident import ResolvedBy
 from webhook.core.placeholder import Untrusted
 from webhook.core.probe import Probe, TcpProbe
 from webhook.core.redaction import Redaction
 from webhook.core.rule import Guards, Step
+from webhook.core.run import Outcome, Phase, RunState
+from webhook.core.verdict import Choice
 from webhook.errors import Unavailable, WentBack
 from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
 from webhook.upkeep import ENDING, RENEWING

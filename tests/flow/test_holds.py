@@ -6,8 +6,9 @@ import pytest
 
 from tests.flow.scene import Scene, alert, rule
 from webhook.core.guard import GUARDS
-from webhook.core.incident import Choice, Outcome
 from webhook.core.rule import Guards, Limits, Mode, RateLimit
+from webhook.core.run import Outcome
+from webhook.core.verdict import Choice
 
 HOUR = timedelta(hours=1)
 

@@ -13,7 +13,7 @@ import pytest
 from tests.core.test_transcript import done, printed
 from tests.flow.scene import Scene, alert, rule
 from tests.flow.twin import MemoryStore
-from webhook.core.incident import Outcome
+from webhook.core.run import Outcome
 from webhook.core.transcript import Kind, Passage, Position, Told
 from webhook.errors import Unavailable
 from webhook.live import Live

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 from tests.flow.scene import Scene, alert, rule
 from tests.flow.twin import EPOCH
-from webhook.core.incident import Choice, Outcome, ResolvedBy
+from webhook.core.incident import ResolvedBy
+from webhook.core.run import Outcome
+from webhook.core.verdict import Choice
 
 
 def test_a_firing_alert_gets_one_run() -> None:

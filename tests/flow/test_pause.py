@@ -3,8 +3,8 @@
 import pytest
 
 from tests.flow.scene import Scene, alert, rule
-from webhook.core.incident import Outcome
 from webhook.core.pause import Pause
+from webhook.core.run import Outcome
 from webhook.errors import RECORD, NotFound, Unavailable, Unsealed
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from tests.flow.scene import Scene, alert, rule
 from tests.flow.twin import Alertmanager
-from webhook.core.incident import Outcome
+from webhook.core.run import Outcome
 from webhook.ports import Errand
 
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from tests.flow.scene import Scene, alert, rule
 from webhook.core.audit import Event
-from webhook.core.incident import Choice
 from webhook.core.rule import Guards, MaxTargets
 from webhook.core.storm import QUIET
+from webhook.core.verdict import Choice
 
 
 def scene_with(**limit: float) -> Scene:

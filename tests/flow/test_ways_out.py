@@ -8,8 +8,8 @@ from tests.flow.scene import Scene, alert, rule
 from tests.flow.twin import Alertmanager
 from webhook.core.audit import Event
 from webhook.core.escalation import ALERTNAME, AlertmanagerStep, Chain, WaitStep, WebhookStep
-from webhook.core.incident import Outcome, Word
 from webhook.core.rule import GiveUp, Guards, Step
+from webhook.core.run import Outcome, Word
 from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
 
 CHAIN = Chain(

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from webhook.core.alert import Alert
-from webhook.core.incident import ProbeAnswer
 from webhook.core.probe import Probe
+from webhook.core.run import ProbeAnswer
 from webhook.core.transcript import Passage, Position, Told
 from webhook.ports import (
     Answer,

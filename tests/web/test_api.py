@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 
 from tests.web.conftest import Client
 from webhook.core.audit import AuditEvent, Event
-from webhook.core.incident import Choice, Decision, Incident, Outcome, ResolvedBy, Run, RunState
+from webhook.core.incident import Incident, ResolvedBy
 from webhook.core.line import read_line
+from webhook.core.run import Outcome, Run, RunState
 from webhook.core.transcript import Passage
+from webhook.core.verdict import Choice, Decision
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.ledger.archive import SqlArchive
 from webhook.edge.migration import migrate

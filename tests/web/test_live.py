@@ -19,7 +19,7 @@ import uvicorn
 from tests.core.test_transcript import FINISHED, NOON, done, printed, transcript
 from tests.flow.twin import MemoryFollower, MemoryStore
 from tests.web.conftest import Client, application
-from webhook.core.incident import Run, RunState
+from webhook.core.run import Run, RunState
 from webhook.core.transcript import tell
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate

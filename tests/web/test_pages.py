@@ -25,8 +25,8 @@ from starlette.routing import Route
 from tests.flow.scene import Scene, alert, rule
 from tests.web.conftest import Client
 from tests.web.test_receiver import ALERT, body
-from webhook.core.incident import TaskResult, TaskStatus
 from webhook.core.rule import Breaker, Guards, Mode
+from webhook.core.run import TaskResult, TaskStatus
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import Role, WebConfig

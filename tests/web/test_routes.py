@@ -19,9 +19,9 @@ from tests.flow.twin import Alertmanager
 from tests.web.conftest import Client, application
 from tests.web.test_pages import Both
 from webhook.core.access import Provider
-from webhook.core.incident import Word
 from webhook.core.matcher import parse_matcher
 from webhook.core.rule import GiveUp, Mode
+from webhook.core.run import Word
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import Role, WebConfig

@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from webhook.core.guard import NAMES as GUARDS
-from webhook.core.incident import Choice, Outcome
 from webhook.core.rule import Mode
+from webhook.core.run import Outcome
+from webhook.core.verdict import Choice
 from webhook.probing import kind_names
 
 Schema = Mapping[str, Any]

@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from webhook.core.audit import RECONCILIATION, AuditEvent, Event
-from webhook.core.incident import Incident, ProbeAnswer, Run
+from webhook.core.incident import Incident
 from webhook.core.metric import Counts, Kind, Metric, Series
+from webhook.core.run import ProbeAnswer, Run
 
 #: Where times of remediations are told apart.
 _SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from webhook.core.alert import Alert
 from webhook.core.evidence import Evidence, Policy
 from webhook.core.guard import GUARDS
-from webhook.core.incident import Check, Choice, Decision, Verdict
 from webhook.core.rule import Rule
+from webhook.core.verdict import Check, Choice, Decision, Verdict
 
 
 def decide(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Decision:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from webhook.core.incident import Word
+from webhook.core.run import Word
 
 #: The alert that people get. No rule of ours ever takes it.
 ALERTNAME = "RemediationFailed"

@@ -10,11 +10,12 @@ from typing import NamedTuple, TypeVar
 
 from webhook.core.alert import Alert
 from webhook.core.breaker import BreakerState
-from webhook.core.incident import ApprovalRequest, Incident, LastRun, Pair, RunState
+from webhook.core.incident import ApprovalRequest, Incident, LastRun
 from webhook.core.pause import Pause, covering
 from webhook.core.placeholder import filled, missing_names
 from webhook.core.probe import unfit_words
 from webhook.core.rule import Limits, Mode, RateLimit, Rule
+from webhook.core.run import Pair, RunState
 from webhook.core.schedule import NamedInterval
 from webhook.core.state import AlertState, Draft
 from webhook.core.storm import Crowd

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from webhook.core.audit import AuditEvent, Event
-from webhook.core.incident import Word
 from webhook.core.matcher import Matcher, all_match, parse_matcher
+from webhook.core.run import Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

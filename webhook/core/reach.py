@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from webhook.core.alert import Alert
 from webhook.core.evidence import crowd_of, lock_keys, missing_locks
-from webhook.core.incident import Pair
 from webhook.core.rulebook import Match
+from webhook.core.run import Pair
 from webhook.core.state import Draft, Keys
 
 #: Alerts, each with the rule that takes it.

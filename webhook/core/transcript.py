@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from webhook.core.incident import Run, RunState, TaskResult
+from webhook.core.run import Run, RunState, TaskResult
 
 #: Of what is printed, and of what becomes of tasks, so much is kept: half from the beginning, half from the end.
 OUTPUT_LIMIT_CHARACTERS = 256 * 1024

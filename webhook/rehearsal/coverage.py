@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from webhook.core.evidence import Policy
-from webhook.core.incident import Choice, Verdict
 from webhook.core.rule import Mode, Rule
 from webhook.core.rulebook import Rulebook
+from webhook.core.verdict import Choice, Verdict
 from webhook.rehearsal.ruletest import Coverage
 
 _ROW: Final = "  {:<24} {:<20} {:<34} {}"

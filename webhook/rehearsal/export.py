@@ -14,8 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from webhook.core.alert import Alert, AlertStatus
 from webhook.core.audit import Event
-from webhook.core.incident import Choice, Incident, Outcome, Run
+from webhook.core.incident import Incident
 from webhook.core.matcher import parse_matcher
+from webhook.core.run import Outcome, Run
+from webhook.core.verdict import Choice
 from webhook.errors import ConfigError, Problem
 from webhook.ports import PlaybookEnd
 from webhook.rehearsal.scenario import Answered, Delivery, Paused, Performance, Piece

@@ -14,10 +14,12 @@ from webhook.core.alert import Alert
 from webhook.core.audit import GENESIS, AuditEntry, AuditEvent, seal_all
 from webhook.core.chain import first_break
 from webhook.core.count import count
-from webhook.core.incident import Incident, Pair, Run
+from webhook.core.due import pair_due
+from webhook.core.incident import Incident
 from webhook.core.metric import Counts
 from webhook.core.pause import Pause, pauses_of
-from webhook.core.state import Draft, Keys, Snapshot, pair_due
+from webhook.core.run import Pair, Run
+from webhook.core.state import Draft, Keys, Snapshot
 from webhook.core.transcript import BEGINNING, Kind, Passage, Position, Told, tell_state
 from webhook.ports import Batch, Doorbell, Envelope, Errand
 

@@ -12,8 +12,9 @@ from typing import Final
 from webhook.core.alert import Alert, AlertStatus, fingerprint_of
 from webhook.core.duration import format_duration
 from webhook.core.guard import NAMES as GUARD_NAMES
-from webhook.core.incident import Choice, Outcome
 from webhook.core.rulebook import Rulebook
+from webhook.core.run import Outcome
+from webhook.core.verdict import Choice
 from webhook.edge.configfile.fields import read_matcher
 from webhook.located import (
     Node,

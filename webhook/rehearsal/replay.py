@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Final
 
 from webhook.core.audit import Event
-from webhook.core.incident import Pair
 from webhook.core.rulebook import Rulebook
+from webhook.core.run import Pair
 from webhook.rehearsal.export import Decided, Recorded, read_decision
 from webhook.rehearsal.scenario import Scenario
 from webhook.rehearsal.stage import staged

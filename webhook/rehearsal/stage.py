@@ -13,9 +13,9 @@ from webhook.asking import Asking
 from webhook.attempt import Attempt, Workshop, prepare
 from webhook.change import Change
 from webhook.core.alert import Notification
-from webhook.core.incident import Pair, RunState, Word
 from webhook.core.probe import Probe
 from webhook.core.rulebook import Rulebook
+from webhook.core.run import Pair, RunState, Word
 from webhook.core.state import Keys
 from webhook.errors import StateConflict
 from webhook.escalating import Escalating

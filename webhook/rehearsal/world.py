@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from webhook.core.incident import ProbeAnswer, Run
 from webhook.core.probe import Probe
+from webhook.core.run import ProbeAnswer, Run
 from webhook.core.transcript import Passage
 from webhook.ports import Answer, Paged, PlaybookEnd, PlaybookJob, PlaybookResult, Posted
 from webhook.rehearsal.scenario import Health, Performance, Piece, Scenario

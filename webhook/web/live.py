@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from webhook.core.incident import Run, RunState
+from webhook.core.run import Run, RunState
 from webhook.core.transcript import (
     BEGINNING,
     Kind,

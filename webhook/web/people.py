@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from webhook.core.duration import DurationError, parse_duration
-from webhook.core.incident import Run, Word
 from webhook.core.matcher import Matcher, MatcherError, parse_matcher
 from webhook.core.pause import Pause
+from webhook.core.run import Run, Word
 from webhook.edge.webconfig import Role
 from webhook.errors import PayloadError
 from webhook.people import People

@@ -8,8 +8,9 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from webhook.core.audit import Event
-from webhook.core.incident import Decision, Run
 from webhook.core.rule import Mode
+from webhook.core.run import Run
+from webhook.core.verdict import Decision
 
 Schema = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webhook.change import Change
-from webhook.core.incident import Pair
+from webhook.core.run import Pair
 from webhook.core.state import Keys, Snapshot
 from webhook.explaining import Explaining
 from webhook.people import People

@@ -11,10 +11,10 @@ from typing import Any
 from webhook import __version__
 from webhook.core.breaker import BreakerState, Position
 from webhook.core.count import CALLS, COUNTED, NOTIFICATIONS, OPENED, RESOLVED, RUNS
-from webhook.core.incident import Outcome, Pair, RunState
 from webhook.core.metric import Counts, Kind, Metric, Series
 from webhook.core.pause import Pause
 from webhook.core.rule import Mode
+from webhook.core.run import Outcome, Pair, RunState
 from webhook.core.state import Keys, Snapshot
 from webhook.edge.configfile import Config
 from webhook.edge.revision import revision_of, write_rules

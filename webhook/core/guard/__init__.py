@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from webhook.core.guard import alert, incident, limit, people
 from webhook.core.guard.answer import Guard
-from webhook.core.incident import Pair
+from webhook.core.run import Pair
 
 __all__ = ["GUARDS", "NAMES", "Guard", "waiting_line"]
 

@@ -8,8 +8,8 @@ from webhook.core.alert import Alert
 from webhook.core.duration import format_duration
 from webhook.core.evidence import Evidence, Firing, Policy
 from webhook.core.guard.answer import RECHECK, ago, ahead, holds, passes, refuses
-from webhook.core.incident import Check
 from webhook.core.rule import Rule
+from webhook.core.verdict import Check
 
 #: An Alertmanager in a cluster delivers its copy this long after the other one at the latest: its retries end then.
 LATE_COPY = timedelta(minutes=5)

@@ -9,8 +9,8 @@ from functools import lru_cache
 from webhook.core.alert import Alert
 from webhook.core.duration import format_duration
 from webhook.core.evidence import Evidence, Policy
-from webhook.core.incident import Check, Verdict
 from webhook.core.rule import Rule
+from webhook.core.verdict import Check, Verdict
 
 Guard = Callable[[Rule, Policy, Alert, Evidence], Check]
 

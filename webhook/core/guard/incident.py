@@ -5,8 +5,10 @@ from __future__ import annotations
 from webhook.core.alert import Alert
 from webhook.core.evidence import Evidence, OpenIncident, Policy
 from webhook.core.guard.answer import RECHECK, ago, ahead, holds, passes, refuses
-from webhook.core.incident import Check, Incident, Outcome, RunState
+from webhook.core.incident import Incident
 from webhook.core.rule import Rule
+from webhook.core.run import Outcome, RunState
+from webhook.core.verdict import Check
 
 
 def open_incident(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:

@@ -10,8 +10,8 @@ from webhook.core.duration import format_duration
 from webhook.core.evidence import Evidence, Policy
 from webhook.core.guard.answer import ago, ahead, holds, passes
 from webhook.core.guard.incident import next_rung
-from webhook.core.incident import Check
 from webhook.core.rule import Breaker, RateLimit, Rule
+from webhook.core.verdict import Check
 
 
 def max_targets(rule: Rule, policy: Policy, alert: Alert, evidence: Evidence) -> Check:

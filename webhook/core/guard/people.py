@@ -8,9 +8,10 @@ from webhook.core.alert import Alert
 from webhook.core.evidence import Evidence, Policy
 from webhook.core.guard.answer import ahead, holds, passes, refuses
 from webhook.core.guard.incident import next_rung
-from webhook.core.incident import ApprovalRequest, Check
+from webhook.core.incident import ApprovalRequest
 from webhook.core.rule import Mode, Rule
 from webhook.core.schedule import NamedInterval, first_moment
+from webhook.core.verdict import Check
 
 #: Nobody plans further ahead; whatever is held for longer is looked at again then.
 HORIZON = timedelta(days=366)

@@ -8,17 +8,20 @@ from datetime import datetime
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.decision import decide
+from webhook.core.due import line_due, pair_due
 from webhook.core.evidence import Evidence, Occasion, firing_since, gather
 from webhook.core.guard import waiting_line
-from webhook.core.incident import Choice, Decision, Hold, Incident, Outcome, Pair, Run
+from webhook.core.incident import Hold, Incident
 from webhook.core.rule import Rule
-from webhook.core.state import AlertState, Draft, line_due, pair_due
+from webhook.core.run import Outcome, Pair, Run
+from webhook.core.state import AlertState, Draft
 from webhook.core.target import Target
 from webhook.core.transition.attempt import all_clear, begin, finish
 from webhook.core.transition.claim import propose, queue
 from webhook.core.transition.handover import hand_over
 from webhook.core.transition.moment import Moment
 from webhook.core.transition.record import open_incident
+from webhook.core.verdict import Choice, Decision
 
 #: A person is needed when one of these refuses an alert that keeps firing.
 _HOPELESS = frozenset({"labels", "attempts"})

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from webhook.core.audit import Event
+from webhook.core.due import line_due, pair_due, run_due
 from webhook.core.guard.incident import next_rung
-from webhook.core.incident import Ending, Incident, LastRun, Outcome, Rollback, Run, RunState
+from webhook.core.incident import Incident, LastRun
 from webhook.core.rule import Rule
-from webhook.core.state import Draft, line_due, pair_due, run_due
+from webhook.core.run import Ending, Outcome, Rollback, Run, RunState
+from webhook.core.state import Draft
 from webhook.core.transition.claim import RING_AGAIN, enter, leave, release
 from webhook.core.transition.handover import hand_over
 from webhook.core.transition.moment import Moment, run_event

@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 
 from webhook.core.alert import Alert
 from webhook.core.audit import Event
+from webhook.core.due import line_due, pair_due, run_due
 from webhook.core.evidence import lock_keys, within, without
 from webhook.core.guard.incident import next_rung
-from webhook.core.incident import ApprovalRequest, Decision, Incident, Plan, Run, RunState
+from webhook.core.incident import ApprovalRequest, Incident
 from webhook.core.rule import RateLimit, Rule
-from webhook.core.state import Activity, Draft, line_due, pair_due, run_due
+from webhook.core.run import Plan, Run, RunState
+from webhook.core.state import Activity, Draft
 from webhook.core.transition.moment import Moment, run_event
+from webhook.core.verdict import Decision
 
 #: A queued run whose doorbell nobody answered is rung for again after this long.
 RING_AGAIN = timedelta(seconds=30)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from webhook.core.audit import AuditEvent, Event
+from webhook.core.due import crowd_due, escalation_due, line_due
 from webhook.core.escalation import Escalation
-from webhook.core.incident import Incident, Word
-from webhook.core.state import Draft, crowd_due, escalation_due, line_due
+from webhook.core.incident import Incident
+from webhook.core.run import Word
+from webhook.core.state import Draft
 from webhook.core.storm import Crowd
 from webhook.core.transition.moment import Moment
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from webhook.core.audit import AuditEvent, Event
-from webhook.core.incident import Incident, Run
+from webhook.core.incident import Incident
 from webhook.core.rulebook import Rulebook
+from webhook.core.run import Run
 
 NewId = Callable[[], str]
 

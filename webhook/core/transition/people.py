@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from webhook.core.audit import AuditEvent, Event
+from webhook.core.due import line_due, pair_due
 from webhook.core.duration import format_duration
-from webhook.core.incident import Outcome, Plan, Run, RunState, Word
 from webhook.core.pause import Pause
-from webhook.core.state import Draft, line_due, pair_due
+from webhook.core.run import Outcome, Plan, Run, RunState, Word
+from webhook.core.state import Draft
 from webhook.core.transition.attempt import finish
 from webhook.core.transition.handover import end_escalation
 from webhook.core.transition.moment import Moment, run_event

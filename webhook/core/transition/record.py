@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent, Event
+from webhook.core.due import crowd_due, pair_due
 from webhook.core.evidence import crowd_of
-from webhook.core.incident import Incident, Outcome, Pair, ResolvedBy
+from webhook.core.incident import Incident, ResolvedBy
 from webhook.core.rule import Rule
-from webhook.core.state import Draft, crowd_due, pair_due
+from webhook.core.run import Outcome, Pair
+from webhook.core.state import Draft
 from webhook.core.storm import Crowd
 from webhook.core.target import Target
 from webhook.core.transition.handover import end_escalation, hand_over_storm

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from webhook.core.alert import Alert
 from webhook.core.audit import Event
-from webhook.core.incident import Incident, LastRun, Outcome, Run, RunState
+from webhook.core.due import pair_due
+from webhook.core.incident import Incident, LastRun
 from webhook.core.pause import Pause
-from webhook.core.state import AlertState, Draft, pair_due
+from webhook.core.run import Outcome, Run, RunState
+from webhook.core.state import AlertState, Draft
 from webhook.core.transition.handover import hand_over
 from webhook.core.transition.moment import Moment, run_event
 

@@ -18,9 +18,10 @@ from webhook.core.alert import Alert
 from webhook.core.audit import AuditEntry, Event
 from webhook.core.chain import Break, first_break
 from webhook.core.checkpoint import Checkpoint
-from webhook.core.incident import Incident, Run, RunState
+from webhook.core.incident import Incident
 from webhook.core.metric import Counts
 from webhook.core.pause import Pause, pauses_of
+from webhook.core.run import Run, RunState
 from webhook.core.search import Query, term
 from webhook.core.transcript import Passage
 from webhook.edge.ledger import counting, find, prune, row, sealing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from webhook.core.incident import Run
+from webhook.core.run import Run
 from webhook.core.search import Findable, find_entry, find_record
 from webhook.edge.ledger.schema import LISTINGS, SPAN
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, case, func, insert, select
 
-from webhook.core.incident import Run, RunState
+from webhook.core.run import Run, RunState
 from webhook.core.search import labels_of
 from webhook.core.transcript import text_of
 from webhook.edge.ledger import card

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Table, delete, func, insert, select
 
 from webhook.core.audit import timestamp
-from webhook.core.incident import RunState
+from webhook.core.run import RunState
 from webhook.edge.ledger.row import read_run
 from webhook.edge.ledger.schema import (
     SPAN,

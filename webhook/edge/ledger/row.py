@@ -14,8 +14,10 @@ from pydantic_core import to_jsonable_python
 
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEntry, AuditEvent, Event, canonical, seal_all, timestamp
-from webhook.core.incident import Decision, Incident, Run
+from webhook.core.incident import Incident
+from webhook.core.run import Run
 from webhook.core.transcript import Passage
+from webhook.core.verdict import Decision
 from webhook.ports import IncidentRecord
 
 _RUN = TypeAdapter(Run)

@@ -17,9 +17,10 @@ from typing import Any
 from pydantic import TypeAdapter
 from redis.exceptions import NoScriptError, RedisError
 
-from webhook.core.incident import Pair
+from webhook.core.due import pair_due, parse_pair
 from webhook.core.pause import Pause
-from webhook.core.state import Activity, Draft, Keys, Snapshot, pair_due, parse_pair
+from webhook.core.run import Pair
+from webhook.core.state import Activity, Draft, Keys, Snapshot
 from webhook.core.transcript import Passage, Position, Told
 from webhook.edge.store import live
 from webhook.edge.store.copies import check_copies, wait_for_copies

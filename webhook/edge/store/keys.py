@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from webhook.core.incident import Pair
+from webhook.core.run import Pair
 from webhook.core.storm import Crowd
 
 PREFIX = "alertmend:"

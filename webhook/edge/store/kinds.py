@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from webhook.core.breaker import BreakerState
 from webhook.core.escalation import Escalation
-from webhook.core.incident import Run
+from webhook.core.run import Run
 from webhook.core.state import Activity, AlertState, PairState, TargetState
 from webhook.core.storm import StormState
 from webhook.edge.store.keys import (

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 from redis.exceptions import ResponseError
 
-from webhook.core.incident import Run
+from webhook.core.run import Run
 from webhook.core.transcript import Kind, Passage, Position, Told, parse_position, tell_state
 from webhook.edge.store.keys import live_key
 

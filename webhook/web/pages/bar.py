@@ -9,9 +9,9 @@ from datetime import datetime
 from starlette.concurrency import run_in_threadpool
 
 from webhook.core.breaker import BreakerState, Position
-from webhook.core.incident import Pair, Run, RunState
 from webhook.core.pause import Pause
 from webhook.core.rule import Rule
+from webhook.core.run import Pair, Run, RunState
 from webhook.core.state import Keys
 from webhook.errors import WebhookError
 from webhook.wiring.clock import now

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
-from webhook.core.incident import ProbeAnswer
+from webhook.core.run import ProbeAnswer
 from webhook.web.pages.render import span, tone, words
 
 WIDTH, WIDE, ROW, GAP, NAME_WIDTH, VALUE_WIDTH = 400, 600, 16, 8, 120, 110

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from webhook.core.audit import Event
-from webhook.core.incident import Outcome, RunState
+from webhook.core.run import Outcome, RunState
 from webhook.core.search import Query, read_query, term
 from webhook.web.answers import SHOWN
 from webhook.web.api import listing

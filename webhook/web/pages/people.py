@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from webhook.core.incident import RunState, Word
+from webhook.core.run import RunState, Word
 from webhook.edge.webconfig import Role
 from webhook.errors import PayloadError, WebhookError
 from webhook.people import People

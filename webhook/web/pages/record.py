@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from webhook.core.audit import Event, timestamp
-from webhook.core.incident import Run, RunState, TaskStatus
+from webhook.core.run import Run, RunState, TaskStatus
 from webhook.core.search import Query, read_query, term
 from webhook.core.transcript import task_results, text_of
 from webhook.errors import NotFound, Unavailable

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from webhook.core.incident import Run
+from webhook.core.run import Run
 from webhook.errors import WebhookError
 
 if TYPE_CHECKING:

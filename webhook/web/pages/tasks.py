@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from webhook.core.incident import TaskResult
+from webhook.core.run import TaskResult
 
 #: Between a role and the name of its task, as Ansible prints them.
 SEPARATOR = " : "
