@@ -9,7 +9,7 @@ from pathlib import Path
 from webhook.core.alert import Alert
 from webhook.core.audit import timestamp
 from webhook.core.confinement import Confinement, Credential, Secrets, secrets_for
-from webhook.core.evidence import unfit_words_of
+from webhook.core.gathering import unfit_words_of
 from webhook.core.placeholder import filled, missing_names
 from webhook.core.probe import Probe, filled_probe
 from webhook.core.redaction import Redaction

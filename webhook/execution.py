@@ -13,7 +13,8 @@ from webhook.asking import Asking
 from webhook.attempt import Attempt, Workshop, prepare
 from webhook.change import Change
 from webhook.core.alert import Alert
-from webhook.core.evidence import Occasion, lock_keys, missing_locks
+from webhook.core.evidence import Occasion
+from webhook.core.gathering import lock_keys, missing_locks
 from webhook.core.run import Outcome, Plan, Run, RunState
 from webhook.core.state import Draft, Keys
 from webhook.core.storm import Crowd

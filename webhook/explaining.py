@@ -11,7 +11,8 @@ from pydantic_core import to_jsonable_python
 
 from webhook.core.alert import Alert
 from webhook.core.decision import decide
-from webhook.core.evidence import Evidence, Occasion, gather
+from webhook.core.evidence import Evidence, Occasion
+from webhook.core.gathering import gather
 from webhook.core.guard.incident import next_rung
 from webhook.core.matcher import all_match
 from webhook.core.reach import announce, reach

@@ -13,16 +13,7 @@ from hypothesis import strategies as st
 from webhook.core.alert import Alert, AlertStatus
 from webhook.core.breaker import BreakerState
 from webhook.core.decision import decide
-from webhook.core.evidence import (
-    Evidence,
-    Firing,
-    HeldLock,
-    OpenIncident,
-    Policy,
-    Report,
-    SeenAlert,
-    SickHosts,
-)
+from webhook.core.evidence import Evidence, Firing, HeldLock, OpenIncident, Policy, Report, SeenAlert, SickHosts
 from webhook.core.guard import GUARDS
 from webhook.core.incident import ApprovalRequest, LastRun
 from webhook.core.matcher import parse_matcher

@@ -18,7 +18,8 @@ from webhook.core.alert import Alert, AlertStatus
 from webhook.core.audit import Event
 from webhook.core.decision import decide
 from webhook.core.due import line_due, pair_due
-from webhook.core.evidence import Evidence, within
+from webhook.core.evidence import Evidence
+from webhook.core.gathering import within
 from webhook.core.incident import Incident
 from webhook.core.rule import (
     ApprovalPolicy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from webhook.core.alert import Alert
-from webhook.core.evidence import crowd_of, lock_keys, missing_locks
+from webhook.core.gathering import crowd_of, lock_keys, missing_locks
 from webhook.core.rulebook import Match
 from webhook.core.run import Pair
 from webhook.core.state import Draft, Keys

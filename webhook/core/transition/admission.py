@@ -9,7 +9,8 @@ from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.decision import decide
 from webhook.core.due import line_due, pair_due
-from webhook.core.evidence import Evidence, Occasion, firing_since, gather
+from webhook.core.evidence import Evidence, Occasion
+from webhook.core.gathering import firing_since, gather
 from webhook.core.guard import waiting_line
 from webhook.core.incident import Hold, Incident
 from webhook.core.rule import Rule

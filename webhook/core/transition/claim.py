@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from webhook.core.alert import Alert
 from webhook.core.audit import Event
 from webhook.core.due import line_due, pair_due, run_due
-from webhook.core.evidence import lock_keys, within, without
+from webhook.core.gathering import lock_keys, within, without
 from webhook.core.guard.incident import next_rung
 from webhook.core.incident import ApprovalRequest, Incident
 from webhook.core.rule import RateLimit, Rule

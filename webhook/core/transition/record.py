@@ -7,7 +7,7 @@ from dataclasses import replace
 from webhook.core.alert import Alert
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.due import crowd_due, pair_due
-from webhook.core.evidence import crowd_of
+from webhook.core.gathering import crowd_of
 from webhook.core.incident import Incident, ResolvedBy
 from webhook.core.rule import Rule
 from webhook.core.run import Outcome, Pair

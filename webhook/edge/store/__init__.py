@@ -17,12 +17,12 @@ from typing import Any
 from pydantic import TypeAdapter
 from redis.exceptions import NoScriptError, RedisError
 
-from webhook.core.due import pair_due, parse_pair
-from webhook.core.pause import Pause
+from webhook.core.due import parse_pair
 from webhook.core.run import Pair
 from webhook.core.state import Activity, Draft, Keys, Snapshot
 from webhook.core.transcript import Passage, Position, Told
 from webhook.edge.store import live
+from webhook.edge.store.committing import commands_of
 from webhook.edge.store.copies import check_copies, wait_for_copies
 from webhook.edge.store.follower import RedisFollower
 from webhook.edge.store.inbox import RedisInbox
@@ -42,21 +42,14 @@ from webhook.edge.store.keys import (
     line_key,
     milliseconds,
 )
-from webhook.edge.store.kinds import KINDS, Kind
+from webhook.edge.store.kinds import KINDS, PAUSED, WHOLE
 from webhook.errors import Unavailable
 from webhook.ports import Batch, Doorbell, Envelope, Errand
 
 __all__ = ["RedisFollower", "RedisInbox", "RedisStore"]
 
-#: A resolved alert is remembered this long, to know late copies of its firing; a finished run, to answer its doorbells.
-FORGET_AFTER = timedelta(hours=1)
-
-_EVERYTHING = TypeAdapter(Activity)
-_PAUSES = TypeAdapter(tuple[Pause, ...])
 _ENVELOPE = TypeAdapter(Envelope)
 _BATCH = TypeAdapter(Batch)
-
-Command = tuple[str | bytes | int | float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +87,8 @@ class RedisStore:
                 found[KINDS[kind].place][name] = KINDS[kind].adapter.validate_json(value)
         return Snapshot(
             revision=int(revision or 0),
-            everything=_EVERYTHING.validate_json(everything) if everything else Activity(),
-            pauses=_PAUSES.validate_json(pauses) if pauses else (),
+            everything=WHOLE.validate_json(everything) if everything else Activity(),
+            pauses=PAUSED.validate_json(pauses) if pauses else (),
             **found,
         )
 
@@ -104,8 +97,7 @@ class RedisStore:
 
         False when someone else was faster: read again, decide again.
         """
-        commands = [*_records(draft), *_due(draft)]
-        commands += _lines(draft)
+        commands = list(commands_of(draft))
         if batch is not None:
             commands.append(("HSET", OUTBOX, batch.id, _BATCH.dump_json(batch)))
         if taken is not None:
@@ -262,57 +254,6 @@ class RedisStore:
         """
         with _answering():
             self.client.ping()
-
-
-def _records(draft: Draft) -> Iterator[Command]:
-    for kind, name in draft.touched:
-        if kind == "everything":
-            yield _set(EVERYTHING, _EVERYTHING.dump_json(draft.everything))
-        elif kind == "pauses":
-            yield _set(PAUSES, _PAUSES.dump_json(draft.pauses))
-        else:
-            yield _record(KINDS[kind], name, draft)
-        if kind == "pair":
-            yield _open(name, draft)
-        if kind == "run":
-            yield from live.announce(draft.runs[str(name)], forget_after_seconds=int(FORGET_AFTER.total_seconds()))
-        if kind == "run":
-            yield from live.announce(draft.runs[str(name)], forget_after_seconds=int(FORGET_AFTER.total_seconds()))
-
-
-def _record(kind: Kind, name: object, draft: Draft) -> Command:
-    record = getattr(draft, kind.place).get(name)
-    if record is None:
-        return ("DEL", kind.key(name))
-    return _set(kind.key(name), kind.adapter.dump_json(record), forget=kind.is_over(record))
-
-
-def _open(pair: Any, draft: Draft) -> Command:
-    return ("SADD" if draft.pairs[pair].incident else "SREM", OPEN, pair_due(pair).removeprefix("pair:"))
-
-
-def _set(key: str, value: bytes, *, forget: bool = False) -> Command:
-    return ("SET", key, value, "EX", int(FORGET_AFTER.total_seconds())) if forget else ("SET", key, value)
-
-
-def _due(draft: Draft) -> Iterator[Command]:
-    for name, at in draft.due.items():
-        if at is None:
-            yield ("ZREM", DUE, name)
-        elif name.startswith("line:"):
-            # A later retry must not put off those whom a freed slot has called.
-            yield ("ZADD", DUE, "LT", milliseconds(at), name)
-        else:
-            yield ("ZADD", DUE, milliseconds(at), name)
-
-
-def _lines(draft: Draft) -> Iterator[Command]:
-    for (line, pair), since in draft.lines.items():
-        member = pair_due(pair).removeprefix("pair:")
-        if since is None:
-            yield ("ZREM", line_key(line), member)
-        else:
-            yield ("ZADD", line_key(line), milliseconds(since), member)
 
 
 @cache

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from webhook.core.breaker import BreakerState
 from webhook.core.escalation import Escalation
+from webhook.core.pause import Pause
 from webhook.core.run import Run
 from webhook.core.state import Activity, AlertState, PairState, TargetState
 from webhook.core.storm import StormState
@@ -55,3 +56,7 @@ KINDS: Mapping[str, Kind] = {
         is_over=lambda escalation: escalation.ended is not None,
     ),
 }
+
+#: What there is one of.
+WHOLE: Final = TypeAdapter(Activity)
+PAUSED: Final = TypeAdapter(tuple[Pause, ...])
