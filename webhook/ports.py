@@ -269,6 +269,8 @@ class Standing:
     unsealed: int
     #: How often, by what.
     faults: Mapping[str, int] = field(default_factory=dict)
+    #: Escalations that reach nobody, by rule.
+    unheard: Mapping[str, int] = field(default_factory=dict)
 
 
 class Follower(Protocol):

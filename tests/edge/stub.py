@@ -61,9 +61,9 @@ def http(body: bytes, *, status: str = "200 OK", headers: str = "Content-Type: a
 
 
 @contextmanager
-def stub(says: Says) -> Iterator[Stub]:
-    """A running server."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+def stub(says: Says, *, port: int = 0) -> Iterator[Stub]:
+    """A running server, at a port of its own unless told otherwise."""
+    with socket.create_server(("127.0.0.1", port)) as listening:
         listening.settimeout(0.2)
         server = Stub(says, listening.getsockname()[1])
         threading.Thread(target=server.serve, args=(listening,), daemon=True).start()

@@ -25,12 +25,14 @@ from tests.flow.scene import alert
 from tests.flow.twin import EPOCH, MemoryStore
 from webhook.core.audit import AuditEvent, Event
 from webhook.core.due import line_due, pair_due, run_due
+from webhook.core.escalation import Escalation, WebhookStep, failed, told
 from webhook.core.incident import Incident
-from webhook.core.run import Pair, Run, RunState
+from webhook.core.run import Pair, Run, RunState, Word
 from webhook.core.state import Activity, AlertState, Draft, Keys, PairState, TargetState
 from webhook.edge.queue import KEY_PREFIX, make_app, make_message
 from webhook.edge.store import RedisInbox, RedisStore
 from webhook.edge.store.keys import ARRIVALS, DUE, INBOX, OUTBOX, PREFIX, alert_key, run_key
+from webhook.edge.store.watch import RedisWatch
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.errors import Unavailable
 from webhook.ports import Batch, Doorbell, Envelope, Errand, Store
@@ -130,6 +132,37 @@ def due_at(store: Store, now: datetime, *, limit: int = 100) -> list[str]:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The state
+
+
+def escalation(id: str, rule: str) -> Escalation:
+    return Escalation(
+        id=id,
+        chain="oncall",
+        rule=rule,
+        target="web1",
+        incident=id,
+        outcome="failed",
+        reason="",
+        labels={},
+        started_at=EPOCH,
+        step_since=EPOCH,
+    )
+
+
+def test_it_is_known_at_any_time_which_escalations_reach_nobody(redis_store: RedisStore) -> None:
+    watch, webhook = RedisWatch(client=redis_store.client), WebhookStep(url="http://pager")
+    mine, yours, ours = (escalation(id, rule) for id, rule in (("i1", "mark"), ("i2", "mark"), ("i3", "other")))
+
+    def unheard_once(*escalations: Escalation) -> Mapping[str, int]:
+        commit(redis_store, lambda draft: [draft.put_escalation(found) for found in escalations])
+        return watch.standing().unheard
+
+    assert unheard_once(mine, yours, ours) == {}
+    mine, yours, ours = (failed(found, "refused", now=EPOCH) for found in (mine, yours, ours))
+    assert unheard_once(mine, yours, ours) == {"mark": 2, "other": 1}
+    assert unheard_once(failed(mine, "refused", now=EPOCH)) == {"mark": 2, "other": 1}
+    assert unheard_once(told(mine, webhook, now=EPOCH)) == {"mark": 1, "other": 1}
+    assert unheard_once(replace(yours, ended=Word(by="alice", at=EPOCH, comment="mine"))) == {"other": 1}
 
 
 def test_nothing_is_known_at_first(kept: Kept) -> None:

@@ -7,6 +7,8 @@ import signal
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.edge.stub import http as answering
+from tests.edge.stub import stub
 from tests.journey.harness import Alertmend, Processes, firing, free_port, http, notification, until
 
 Shown = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -55,6 +57,28 @@ def test_counts_are_those_of_the_record_for_every_process_and_after_restarts(pro
     alertmend.process.wait(60)
     alertmend.start()
     assert counted(shown(alertmend.url)) == before
+
+
+def test_people_who_are_called_and_not_reached_are_seen_for_as_long_as_that_is_so(processes: Processes) -> None:
+    port, rule = (
+        free_port(),
+        "  - {name: mark, match: ['alertname=\"Down\"'], playbook: mark.yml, give_up: {escalate: oncall}}\n",
+    )
+    oncall = f"escalations: [{{name: oncall, steps: [{{webhook: {{url: 'http://127.0.0.1:{port}'}}}}]}}]\n"
+    alertmend = Alertmend(processes, rule=rule, top=oncall)
+    alertmend.write("playbooks/mark.yml", "- {hosts: all, gather_facts: false, tasks: [{ansible.builtin.fail: {}}]}\n")
+    alertmend.start()
+
+    def unheard(url: str = alertmend.url) -> float | None:
+        return one(url, "escalations_unheard", rule="mark")
+
+    assert unheard() == 0
+    http.post(alertmend.receiver, json=notification(firing("web1"), firing("web2"))).raise_for_status()
+    until(lambda: unheard() == 2, "it is seen that nobody is reached")
+    assert unheard(alertmend.start_another_web()) == 2
+    with stub(answering(b""), port=port) as pager:
+        until(lambda: unheard() == 0, "everyone is reached")
+        assert len(pager.asked) == 2
 
 
 def test_a_dependency_that_is_away_is_said_to_be_and_the_rest_is_shown(processes: Processes) -> None:

@@ -81,6 +81,11 @@ class Escalation:
     #: A person who took it over, or the resolve.
     ended: Word | None = None
 
+    @property
+    def is_unheard(self) -> bool:
+        """Whether its step was tried, and reached nobody yet."""
+        return self.failures > 0 and self.ended is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Todo:

@@ -42,6 +42,11 @@ UP = _gauge(
 OPEN = _gauge("alertmend_incidents_open", "Incidents that are open.", "rule")
 IN_PROGRESS = _gauge("alertmend_runs_in_progress", "Runs that are queued, running or proving.", "rule", "state")
 APPROVALS = _gauge("alertmend_approvals_waiting", "Runs that wait for people to approve them.", "rule")
+UNHEARD = _gauge(
+    "alertmend_escalations_unheard",
+    "Escalations that reach nobody: the step that is up did not get through, and is tried again.",
+    "rule",
+)
 BREAKERS = _gauge("alertmend_breaker_state", "1 for the state that the rule's breaker is in, else 0.", "rule", "state")
 PAUSES = _gauge("alertmend_pauses", "Pauses that hold now, by whether they cover everything.", "covers")
 WAITING = _gauge("alertmend_inbox_notifications", "Notifications that are stored and not yet dealt with.")
@@ -56,8 +61,8 @@ MISSED = Metric(name="alertmend_heartbeat_failures_total", words="Signs of life 
 
 METRICS = (
     *COUNTED,
-    *(BUILD, REVISION, RULES, RELOADED, RELOADED_AT, UP, OPEN, IN_PROGRESS, APPROVALS, BREAKERS, PAUSES, WAITING),
-    *(AGE, UNSEALED, WORKERS, BUSY, HEAD_SEQ, HEAD_HASH, ERRORS, MISSED),
+    *(BUILD, REVISION, RULES, RELOADED, RELOADED_AT, UP, OPEN, IN_PROGRESS, APPROVALS, UNHEARD, BREAKERS, PAUSES),
+    *(WAITING, AGE, UNSEALED, WORKERS, BUSY, HEAD_SEQ, HEAD_HASH, ERRORS, MISSED),
 )
 #: What a notification may be answered with.
 STATUSES = ("202", "400", "401", "403", "413", "503")
@@ -84,7 +89,7 @@ class Gauges:
         known = [rule.name for rule in config.rules]
         try:
             found |= dict(_of_redis(config, self.store.read(_keys(config)), now))
-            found |= dict(_of_work(self.watch.standing(), self.watch.pulses(), now))
+            found |= dict(_of_work(self.watch.standing(), self.watch.pulses(), known, now))
             found[Series(UP.name, ("redis",))] = 1
         except Unavailable:
             found[Series(UP.name, ("redis",))] = 0
@@ -130,8 +135,10 @@ def _of_pauses(pauses: Iterable[Pause]) -> Told:
     yield Series(PAUSES.name, ("some",)), everything.count(False)
 
 
-def _of_work(standing: Standing, pulses: Iterable[Pulse], now: datetime) -> Told:
+def _of_work(standing: Standing, pulses: Iterable[Pulse], rules: Iterable[str], now: datetime) -> Told:
     pulses = list(pulses)
+    for rule, number in (dict.fromkeys(rules, 0) | dict(standing.unheard)).items():
+        yield Series(UNHEARD.name, (rule,)), number
     yield Series(WAITING.name), standing.waiting
     yield Series(AGE.name), max(0.0, (now - standing.oldest_at).total_seconds()) if standing.oldest_at else 0.0
     yield Series(UNSEALED.name), standing.unsealed

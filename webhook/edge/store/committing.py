@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from webhook.core.due import pair_due
+from webhook.core.escalation import Escalation
 from webhook.core.state import Draft
 from webhook.edge.store import live
-from webhook.edge.store.keys import DUE, EVERYTHING, OPEN, PAUSES, line_key, milliseconds
+from webhook.edge.store.keys import DUE, EVERYTHING, OPEN, PAUSES, UNHEARD, line_key, milliseconds
 from webhook.edge.store.kinds import KINDS, PAUSED, WHOLE, Kind
 from webhook.edge.store.live import Command
 
@@ -34,6 +35,8 @@ def _records(draft: Draft) -> Iterator[Command]:
             yield _record(KINDS[kind], name, draft)
         if kind == "pair":
             yield _open(name, draft)
+        if kind == "escalation":
+            yield _unheard(draft.escalations[str(name)])
         if kind == "run":
             yield from live.announce(draft.runs[str(name)], forget_after_seconds=int(FORGET_AFTER.total_seconds()))
 
@@ -47,6 +50,12 @@ def _record(kind: Kind, name: object, draft: Draft) -> Command:
 
 def _open(pair: Any, draft: Draft) -> Command:
     return ("SADD" if draft.pairs[pair].incident else "SREM", OPEN, pair_due(pair).removeprefix("pair:"))
+
+
+def _unheard(escalation: Escalation) -> Command:
+    if escalation.is_unheard:
+        return ("HSET", UNHEARD, escalation.id, escalation.rule)
+    return ("HDEL", UNHEARD, escalation.id)
 
 
 def _set(key: str, value: bytes, *, forget: bool = False) -> Command:

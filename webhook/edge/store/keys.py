@@ -25,6 +25,8 @@ ARRIVALS = f"{PREFIX}arrivals"
 OUTBOX = f"{PREFIX}outbox"
 #: Sorted set: what to look at again, by millisecond.
 DUE = f"{PREFIX}due"
+#: Hash: escalation that reaches nobody -> its rule.
+UNHEARD = f"{PREFIX}unheard"
 
 #: Set: `role|owner` of every worker that was ever seen, until it is missed.
 WORKERS = f"{PREFIX}workers"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
-from webhook.edge.store.keys import ARRIVALS, FAULTS, OUTBOX, WORKERS, WRITABLE, pulse_key
+from webhook.edge.store.keys import ARRIVALS, FAULTS, OUTBOX, UNHEARD, WORKERS, WRITABLE, pulse_key
 from webhook.errors import Unavailable
 from webhook.ports import Pulse, Standing
 
@@ -67,12 +68,14 @@ class RedisWatch:
             pipe.zrange(ARRIVALS, 0, 0, withscores=True)
             pipe.hlen(OUTBOX)
             pipe.hgetall(FAULTS)
-            waiting, oldest, unsealed, faults = pipe.execute()
+            pipe.hvals(UNHEARD)
+            waiting, oldest, unsealed, faults, unheard = pipe.execute()
         return Standing(
             waiting=waiting,
             oldest_at=datetime.fromtimestamp(oldest[0][1] / 1000, UTC) if oldest else None,
             unsealed=unsealed,
             faults={name.decode(): int(number) for name, number in faults.items()},
+            unheard=Counter(rule.decode() for rule in unheard),
         )
 
     def rung(self, queue: str) -> int:
