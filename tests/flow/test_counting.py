@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tests.flow.scene import Scene, alert, rule
+from tests.flow.twin import Alertmanager
 from webhook.core.audit import RECONCILIATION
 from webhook.core.count import COUNTED
 from webhook.core.metric import Kind
@@ -43,8 +44,7 @@ def test_the_way_of_an_alert_is_counted_at_every_step() -> None:
     name = scene.rules[0].name
     assert counted(scene, "alertmend_notifications_total") == {("202",): 2}
     assert counted(scene, "alertmend_alerts_received_total") == {("firing",): 1, ("resolved",): 1}
-    # Decided twice, as it came in and just before its run began.
-    assert counted(scene, "alertmend_decisions_total") == {(name, "run", ""): 2}
+    assert counted(scene, "alertmend_decisions_total") == {(name, "run", ""): 1}
     assert counted(scene, "alertmend_incidents_opened_total") == {(name,): 1}
     assert counted(scene, "alertmend_runs_started_total") == {(name,): 1}
     assert counted(scene, "alertmend_runs_total") == {(name, "fixed"): 1}
@@ -79,6 +79,14 @@ def test_what_a_guard_holds_is_counted_under_its_name() -> None:
     scene.delivers(alert())
     ((_, decision, guard),) = counted(scene, "alertmend_decisions_total")
     assert (decision, guard) == ("refuse", "mode")
+
+
+def test_a_run_that_is_not_wanted_any_more_when_it_would_begin_is_counted_as_what_keeps_it() -> None:
+    scene = Scene(alertmanagers=Alertmanager())
+    scene.delivers(alert())
+    scene.work()
+    found = counted(scene, "alertmend_decisions_total")
+    assert [(*series[1:], number) for series, number in found.items()] == [("run", "", 1), ("refuse", "fires", 1)]
 
 
 def test_alerts_that_no_rule_takes_and_those_that_were_cut_off_are_counted() -> None:

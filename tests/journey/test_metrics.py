@@ -42,6 +42,7 @@ def test_counts_are_those_of_the_record_for_every_process_and_after_restarts(pro
     until(lambda: one(alertmend.url, "runs_total", rule="mark", outcome="unproved") == 1, "the run is counted")
     until(lambda: one(alertmend.url, "notifications_total", code="202") == 2, "both notifications are counted")
     assert one(alertmend.url, "notifications_total", code="400") == 1
+    assert one(alertmend.url, "decisions_total", rule="mark", decision="run", guard="") == 1
     assert one(alertmend.url, "alert_to_start_seconds_count", rule="mark") == 1
     head = alertmend.items("audit")[0]
     before = counted(shown(alertmend.url))

@@ -14,6 +14,7 @@ from webhook.core.audit import RECONCILIATION, AuditEvent, Event
 from webhook.core.incident import Incident
 from webhook.core.metric import Counts, Kind, Metric, Series
 from webhook.core.run import ProbeAnswer, Run
+from webhook.core.verdict import Choice
 
 #: Where times of remediations are told apart.
 _SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)
@@ -30,7 +31,7 @@ TRUNCATED = Metric(name="alertmend_alerts_truncated_total", words="Alerts that m
 UNMATCHED = Metric(name="alertmend_alerts_unmatched_total", words="Firing alerts that no rule takes.")
 DECISIONS = Metric(
     name="alertmend_decisions_total",
-    words="Decisions; guard is the one that held or refused, and empty for a run.",
+    words="Decisions; guard is the one that held or refused, and empty for a run, which counts once.",
     labels=("rule", "decision", "guard"),
 )
 OPENED = Metric(name="alertmend_incidents_opened_total", words="Incidents that opened.", labels=("rule",))
@@ -104,7 +105,7 @@ Added = Iterator[tuple[Series, float]]
 
 def _of_event(event: AuditEvent, incident: Incident | None, run: Run | None) -> Added:
     rule = event.rule or ""
-    if event.event is Event.DECISION:
+    if event.event is Event.DECISION and not _confirms(event):
         yield _one(DECISIONS, rule, event.decision or "", _guard(event.body))
     elif event.event is Event.ALERT_RECEIVED and event.actor != RECONCILIATION:
         yield from _of_notification(event.body)
@@ -118,6 +119,11 @@ def _of_event(event: AuditEvent, incident: Incident | None, run: Run | None) -> 
         yield from _of_end(rule, event.outcome or "", run)
     elif event.event is Event.ESCALATED:
         yield from _of_escalation(rule, event)
+
+
+def _confirms(event: AuditEvent) -> bool:
+    """Whether a run that was decided on is let go on, as is decided once more just before it begins."""
+    return event.run is not None and event.decision == Choice.RUN
 
 
 def _of_notification(body: Mapping[str, Any]) -> Added:
