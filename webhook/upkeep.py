@@ -143,7 +143,10 @@ class Upkeep:
         if run is None or run.state is not RunState.RUNNING:
             return
         # First its processes, then the claim: the next attempt must not meet them.
-        ended, recorded = self.end_leftovers(id), self.history.run(id)
+        ended = self.end_leftovers(id)
+        # Its worker may have left a batch of it: the record tells its beginning before its end.
+        self.seal_what_was_left()
+        recorded = self.history.run(id)
         phase = "rollback-lost" if run.ending else "lost"
         if self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:{phase}", moment=moment):
             log.warning("a run was lost", action="lose", run=id, processes_ended=ended)

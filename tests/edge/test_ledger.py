@@ -356,16 +356,22 @@ def test_entries_are_read_in_portions_without_gap_or_repeat(sealed: SqlLedger) -
 # ---------------------------------------------------------------------------------------------------------------------
 # Incidents and runs
 
+RESOLVED = incident(resolved_at=EPOCH + timedelta(minutes=1), resolved_by=ResolvedBy.REMEDIATION, runs=("r1",))
+
 
 def test_an_incident_keeps_its_decision_until_there_is_another(ledger: SqlLedger) -> None:
+    def decided() -> Any:
+        return json.loads(ledger.one(LISTINGS["incidents"], "i1")["decision"])["decision"]
+
     ledger.append(batch("b1", incidents=(IncidentRecord(incident=incident(), decision=decision(Choice.HOLD)),)))
-    closed = incident(resolved_at=EPOCH + timedelta(minutes=1), resolved_by=ResolvedBy.REMEDIATION, runs=("r1",))
-    ledger.append(batch("b2", incidents=(IncidentRecord(incident=closed, decision=None),)))
+    ledger.append(batch("b2", incidents=(IncidentRecord(incident=incident(), decision=None),)))
+    assert decided() == "hold"
+    ledger.append(batch("b3", incidents=(IncidentRecord(incident=incident(), decision=decision()),)))
+    assert decided() == "run"
+    ledger.append(batch("b4", incidents=(IncidentRecord(incident=RESOLVED, decision=None),)))
     row = ledger.one(LISTINGS["incidents"], "i1")
     assert (row["state"], row["resolved_by"], row["runs"]) == ("resolved", "remediation", '["r1"]')
-    assert json.loads(row["decision"])["decision"] == "hold"
-    ledger.append(batch("b3", incidents=(IncidentRecord(incident=incident(), decision=decision()),)))
-    assert json.loads(ledger.one(LISTINGS["incidents"], "i1")["decision"])["decision"] == "run"
+    assert decided() == "run"
 
 
 def test_several_incidents_in_one_batch_keep_their_own_decisions(ledger: SqlLedger) -> None:
@@ -386,6 +392,30 @@ def test_a_run_is_unfinished_until_its_end_is_on_the_record(ledger: SqlLedger) -
     assert "r0" not in {found.id for found in ledger.unfinished_runs()}
     row = ledger.one(LISTINGS["runs"], "r0")
     assert (row["state"], row["outcome"]) == ("finished", "lost")
+
+
+def test_what_is_sealed_late_turns_no_run_back(ledger: SqlLedger) -> None:
+    # Given a run whose end was sealed before its beginning, and that before the decision on it
+    ended = run(state=RunState.FINISHED, outcome=Outcome.LOST)
+    for number, late in enumerate((ended, run(state=RunState.RUNNING), run())):
+        ledger.append(batch(f"b{number}", runs=(late,)))
+    assert (ledger.run("r1"), ledger.unfinished_runs()) == (ended, [])
+
+
+@pytest.mark.parametrize("late_decision", [None, decision(Choice.HOLD)])
+def test_what_is_sealed_late_opens_no_incident_again(ledger: SqlLedger, late_decision: Decision | None) -> None:
+    ledger.append(batch("end", incidents=(IncidentRecord(incident=RESOLVED, decision=decision()),)))
+    ledger.append(batch("late", incidents=(IncidentRecord(incident=incident(), decision=late_decision),)))
+    assert ledger.open_incidents() == []
+    row = ledger.one(LISTINGS["incidents"], "i1")
+    assert (row["state"], row["runs"], json.loads(row["decision"])["decision"]) == ("resolved", '["r1"]', "run")
+
+
+def test_an_incident_that_was_sealed_before_the_decision_on_it_gets_that(ledger: SqlLedger) -> None:
+    ledger.append(batch("end", incidents=(IncidentRecord(incident=RESOLVED, decision=None),)))
+    ledger.append(batch("late", incidents=(IncidentRecord(incident=incident(), decision=decision()),)))
+    row = ledger.one(LISTINGS["incidents"], "i1")
+    assert (row["state"], json.loads(row["decision"])["decision"]) == ("resolved", "run")
 
 
 def test_a_pause_stands_until_someone_has_ended_it_on_the_record(ledger: SqlLedger) -> None:

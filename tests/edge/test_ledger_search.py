@@ -103,6 +103,17 @@ def test_what_was_written_late_is_found_at_its_own_time(ledger: SqlLedger) -> No
     assert found(ledger, "audit", ("until", until)) == found(ledger, "audit", ("until", until), ("rule", "a")) == [4, 2]
 
 
+def test_what_was_sealed_before_the_decision_on_it_is_found_by_both(ledger: SqlLedger) -> None:
+    said = {"r1": (Passage(at=EPOCH, text="connection refused\n", number=1),)}
+    ended = run(state=RunState.FINISHED, outcome=Outcome.FAILED)
+    closed = IncidentRecord(incident=incident(resolved_at=EPOCH, runs=("r1",)), decision=None)
+    ledger.append(batch("b2", incidents=(closed,), runs=(ended,), transcripts=said))
+    opened = IncidentRecord(incident=incident(), decision=decision(Choice.HOLD))
+    ledger.append(batch("b1", decided(1, job="web"), incidents=(opened,), runs=(run(),)))
+    assert found(ledger, "incidents", ("label", "job=web"), ("decision", "hold"), ("state", "resolved")) == ["i1"]
+    assert found(ledger, "runs", ("label", "job=web"), ("q", "refused"), ("state", "finished")) == ["r1"]
+
+
 @pytest.mark.parametrize(
     "word",
     [

@@ -238,6 +238,18 @@ class Machine(RuleBasedStateMachine):
     def the_chain_holds(self) -> None:
         assert self.scene.ledger.holds
 
+    @invariant()
+    def the_record_has_come_as_far_as_the_state(self) -> None:
+        # It refuses whatever went back: that would be seen here.
+        recorded = self.scene.ledger
+        snapshot = self.scene.store.read(
+            Keys(runs=frozenset(recorded.runs), pairs=frozenset(incident.pair for incident in self.scene.incidents))
+        )
+        for run in snapshot.runs.values():
+            assert run == recorded.runs[run.id]
+        for incident in filter(None, (state.incident for state in snapshot.pairs.values())):
+            assert incident == recorded.incidents[incident.id]
+
     def why(self, incident: Incident) -> str:
         """Why an open incident stands as it does: something runs, it is due, or people have it."""
         if incident.run is not None:

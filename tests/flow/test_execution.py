@@ -373,6 +373,28 @@ def test_a_run_of_a_vanished_worker_is_lost_by_its_own_machine_whoever_does_the_
     assert (scene.leftovers, outcomes(scene)) == ([doorbell.about], [Outcome.LOST])
 
 
+def test_a_run_whose_worker_vanished_before_it_could_record_its_beginning_is_begun_and_then_lost() -> None:
+    scene = Scene()
+    scene.delivers(alert())
+    [doorbell] = scene.take_rung(Errand.EXECUTE)
+
+    def vanishes() -> None:
+        if scene.store.outbox:
+            raise KeyboardInterrupt
+
+    scene.ledger.fails = vanishes
+    with pytest.raises(KeyboardInterrupt):
+        scene.execution.execute(doorbell.about)
+    scene.ledger.fails = lambda: None
+    scene.store.leases.clear()
+    for _ in range(2):
+        scene.upkeep.lose_own_runs()
+        scene.clock.advance(seconds=RENEWING.total_seconds())
+    assert outcomes(scene) == [Outcome.LOST]
+    told = [event.event for event in scene.ledger.events if event.event in (Event.RUN_STARTED, Event.RUN_FINISHED)]
+    assert told == [Event.RUN_STARTED, Event.RUN_FINISHED]
+
+
 def test_runs_that_redis_forgot_are_recorded_as_lost_once() -> None:
     scene = Scene()
     scene.delivers(alert())

@@ -152,7 +152,8 @@ def _settle(site: Site, senders: Sequence[threading.Thread]) -> None:
     while not is_settled():
         site.look_after(with_fuses=False)
         # On a busy machine it takes long; what has stopped is another matter
-        assert time.monotonic() - went_on_at < PATIENCE_SECONDS, f"nothing happens; left: {site.waits_for()}"
+        if time.monotonic() - went_on_at >= PATIENCE_SECONDS:
+            pytest.fail(f"nothing happens; left: {site.waits_for()}\n{site.unfinished()}")
         before, written = written, site.rows("SELECT max(seq) AS seq FROM audit")[0]["seq"]
         went_on_at = time.monotonic() if written != before else went_on_at
         time.sleep(0.2)

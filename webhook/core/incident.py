@@ -95,3 +95,8 @@ class Incident:
     def is_open(self) -> bool:
         """Not yet resolved."""
         return self.resolved_at is None
+
+    @property
+    def progress(self) -> tuple[bool, int, bool, int]:
+        """Never becomes less: of two states of an incident the one with less was before the other."""
+        return (not self.is_open, len(self.runs), self.run is None, len(self.alerts))

@@ -226,6 +226,11 @@ class Run:
         return self.state in (RunState.QUEUED, RunState.RUNNING)
 
     @property
+    def progress(self) -> tuple[bool, bool, int]:
+        """Never becomes less: of two states of a run the one with less was before the other."""
+        return (self.state is RunState.FINISHED, self.ending is not None, list(RunState).index(self.state))
+
+    @property
     def pair(self) -> Pair:
         """The rule on the target that this run is about."""
         return Pair(self.rule, self.target)

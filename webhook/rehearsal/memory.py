@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -232,10 +232,10 @@ class MemoryLedger:
         plain = [replace(event, body={}) for event in batch.events]
         self.entries += seal_all(plain, seq=len(self.entries), previous_hash=last.hash if last else GENESIS)
         self.events += deepcopy(batch.events)
-        self.runs.update({run.id: run for run in batch.runs})
+        _go_on(self.runs, batch.runs)
         self.transcripts.update(batch.transcripts)
         incidents = [record.incident for record in batch.incidents]
-        self.incidents.update({incident.id: incident for incident in incidents})
+        _go_on(self.incidents, incidents)
         for series, value in count(batch.events, incidents=incidents, runs=batch.runs).items():
             self.counts[series] = self.counts.get(series, 0) + value
         return True
@@ -263,3 +263,10 @@ class MemoryLedger:
     @property
     def holds(self) -> bool:
         return first_break(self.entries) is None
+
+
+def _go_on(known: dict[str, Any], found: Iterable[Any]) -> None:
+    """What is further on than what is known takes its place."""
+    for record in found:
+        if record.id not in known or record.progress >= known[record.id].progress:
+            known[record.id] = record

@@ -250,6 +250,16 @@ class Site:
         open_incidents = [incident for incident in self.incidents() if not _is_settled(incident)]
         return found + ([f"{len(open_incidents)} incidents"] if open_incidents else [])
 
+    def unfinished(self) -> str:
+        """A line for each run without an end: where it is, on the record and in Redis, who keeps it, when it is due."""
+        lines = []
+        with redis.Redis.from_url(self.valkey.url, socket_timeout=5) as client:
+            for row in self.rows("SELECT id, state FROM runs WHERE state != 'finished'"):
+                id, state = row["id"], json.loads(client.get(f"alertmend:run:{row['id']}") or "{}").get("state")
+                lease, due = client.get(f"alertmend:lease:{id}"), client.zscore("alertmend:due", f"run:{id}")
+                lines.append(f"{id}: {row['state']} on the record, {state} in Redis, lease {lease}, due {due}")
+        return "\n".join(lines)
+
     def incidents(self) -> list[list[dict[str, Any]]]:
         """The runs of each incident, oldest first."""
         runs: dict[str, list[dict[str, Any]]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, case, func, insert, select
+from sqlalchemy import Connection, case, func, insert, select
 
 from webhook.core.run import Run, RunState
 from webhook.core.search import labels_of
@@ -15,7 +15,15 @@ from webhook.core.transcript import text_of
 from webhook.edge.ledger import card
 from webhook.edge.ledger.card import Row
 from webhook.edge.ledger.database import is_postgresql, upsert, upserting
-from webhook.edge.ledger.row import incident_row, read_decision, read_passages, run_row, transcript_row
+from webhook.edge.ledger.row import (
+    incident_row,
+    read_decision,
+    read_incident,
+    read_passages,
+    read_run,
+    run_row,
+    transcript_row,
+)
 from webhook.edge.ledger.schema import LISTINGS, SPAN, audit_cards, incidents, runs, spans, transcripts
 from webhook.ports import Batch, IncidentRecord
 
@@ -40,8 +48,9 @@ def write_entries(
 
 def write_incidents(connection: Connection, records: Sequence[IncidentRecord], labels: Labels) -> None:
     """The rows and cards of incidents; a decision and labels that were there before are kept."""
-    rows = [incident_row(record) for record in records]
-    before = _number(connection, "incidents", rows, incidents.c.decision)
+    before = _before(connection, "incidents", [record.incident.id for record in records])
+    records = [_latest(record, before.get(record.incident.id)) for record in records]
+    rows = _numbered(connection, "incidents", [incident_row(record) for record in records], before)
     for row in rows:
         if row["decision"] is None and row["id"] in before:
             row["decision"] = before[row["id"]].decision
@@ -50,6 +59,16 @@ def write_incidents(connection: Connection, records: Sequence[IncidentRecord], l
     outcomes = {id: run.outcome.value for id, run in last.items() if run}
     decisions = {record.incident.id: read_decision(record.decision) for record in records if record.decision}
     write_incident_cards(connection, rows, _with_earlier(labels, "id", rows, before), outcomes, decisions)
+
+
+def _latest(record: IncidentRecord, known: Any) -> IncidentRecord:
+    """The record; what is known, when that is further on, since batches are not always sealed in their order."""
+    if known is None or not known.body:
+        return record
+    incident = read_incident(known.body)
+    if record.incident.progress >= incident.progress:
+        return record
+    return IncidentRecord(incident=incident, decision=None if known.decision else record.decision)
 
 
 def write_incident_cards(
@@ -70,10 +89,14 @@ def write_incident_cards(
 
 
 def write_runs(connection: Connection, found: Sequence[Run], labels: Labels, *, said: Said) -> None:
-    """The rows and cards of runs; labels that were there before are kept."""
-    rows = [run_row(run) for run in found]
-    before = _number(connection, "runs", rows)
+    """The rows and cards of runs; labels that were there before are kept, and runs that are further on."""
+    before = _before(connection, "runs", [run.id for run in found])
+    known = {id: read_run(row.body) for id, row in before.items()}
+    late = {run.id for run in found if run.id in known and run.progress < known[run.id].progress}
+    found = [known[run.id] if run.id in late else run for run in found]
+    rows = _numbered(connection, "runs", [run_row(run) for run in found], before)
     upsert(connection, runs, rows)
+    said = {**said, **read_output(connection, sorted(late))}
     write_run_cards(connection, rows, found, _with_earlier(labels, "incident", rows, before), said=said)
 
 
@@ -117,21 +140,25 @@ def labels_by_incident(events: Iterable[tuple[str | None, Mapping[str, object]]]
     return found
 
 
-def _number(connection: Connection, kind: str, rows: Sequence[Row], *columns: Column[Any]) -> Mapping[str, Any]:
-    """Gives each row its number, a new one if it is new; those that were there before, with their labels, by id."""
-    if not rows:
+def _before(connection: Connection, kind: str, ids: Sequence[str]) -> Mapping[str, Any]:
+    """The rows of those that are there, with their labels, by id."""
+    if not ids:
         return {}
-    table, cards = LISTINGS[kind].table.c, LISTINGS[kind].cards.c
-    query = select(table.id, table.number, cards.labels, *columns).join_from(
-        LISTINGS[kind].table, LISTINGS[kind].cards, table.number == cards.number
-    )
-    before = {row.id: row for row in connection.execute(query.where(table.id.in_([row["id"] for row in rows])))}
-    last = connection.execute(select(func.coalesce(func.max(table.number), 0))).scalar_one()
+    table, cards = LISTINGS[kind].table, LISTINGS[kind].cards.c
+    query = select(table, cards.labels).join_from(table, LISTINGS[kind].cards, table.c.number == cards.number)
+    return {row.id: row for row in connection.execute(query.where(table.c.id.in_(ids)))}
+
+
+def _numbered(connection: Connection, kind: str, rows: Sequence[Row], before: Mapping[str, Any]) -> Sequence[Row]:
+    """The rows, each with its number, a new one if it is new."""
+    if not rows:
+        return rows
+    last = connection.execute(select(func.coalesce(func.max(LISTINGS[kind].table.c.number), 0))).scalar_one()
     for row in rows:
         if row["id"] not in before:
             last += 1
         row["number"] = before[row["id"]].number if row["id"] in before else last
-    return before
+    return rows
 
 
 def _with_earlier(labels: Labels, name: str, rows: Sequence[Row], before: Mapping[str, Any]) -> Labels:
