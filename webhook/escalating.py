@@ -32,6 +32,7 @@ from webhook.core.state import Draft, Keys
 from webhook.core.transition import Moment, NewId, escalated
 from webhook.httpconfig import url_of
 from webhook.ports import Alertmanagers, Pager
+from webhook.telemetry import speak_also_of
 
 log = structlog.get_logger()
 
@@ -59,6 +60,7 @@ class Escalating:
         if found is None:
             self.change.store.forget_due(escalation_due(id))
             return
+        speak_also_of(escalation=id, incident=found.incident)
         now, chain = self.now(), self.rulebook().chain(found.chain)
         after = passed_waits(found, chain, now)
         task = todo(after, chain, now)
@@ -68,7 +70,7 @@ class Escalating:
     def _done(self, escalation: Escalation, task: Todo, now: datetime) -> tuple[Escalation, list[AuditEvent]]:
         events: list[AuditEvent] = []
         if task.refresh and (words := self._alert(escalation, task.refresh, now)):
-            log.warning("an escalation's alert cannot be sent again", **_about(escalation), error=words)
+            log.warning("an escalation's alert cannot be sent again", action="escalate", error=words)
             if escalation.ended is not None:
                 return failed(escalation, words, now=now), events
         elif task.refresh:
@@ -79,7 +81,7 @@ class Escalating:
         name = "alertmanager" if isinstance(task.tell, AlertmanagerStep) else "webhook"
         if words:
             escalation = failed(escalation, words, now=now)
-            log.error("an escalation reaches nobody", **_about(escalation), step=name, error=words)
+            log.error("an escalation reaches nobody", action="escalate", step=name, error=words)
             if not is_worth_telling(escalation.failures):
                 return escalation, events
         events.append(escalated(escalation, at=now, step=name, delivered=not words, words=words))
@@ -153,10 +155,6 @@ class Escalating:
     def _link(self, escalation: Escalation) -> str:
         base = self.external_url().rstrip("/")
         return f"{base}/incidents/{escalation.incident}" if escalation.incident else f"{base}/"
-
-
-def _about(escalation: Escalation) -> Mapping[str, str]:
-    return {"action": "escalate", "escalation": escalation.id}
 
 
 def _labels(escalation: Escalation) -> dict[str, str]:

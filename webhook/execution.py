@@ -24,6 +24,7 @@ from webhook.errors import Unavailable
 from webhook.live import Live
 from webhook.performing import End, Performing, Stopped
 from webhook.ports import PlaybookEnd
+from webhook.telemetry import speak_also_of
 
 log = structlog.get_logger()
 
@@ -53,21 +54,21 @@ class Execution:
         Raises:
             Unavailable: a dependency is away, and nothing was done.
         """
+        run = self._queued(id)
+        if run is None:
+            # It may well be under way here, in another thread, which keeps its lease.
+            return None
         # A run that could not be put on the record stays queued, and costs no attempt.
         self.change.ledger.ready()
         # The lease comes first: a run that is seen running without one is taken for lost.
         self.change.store.renew([id], owner=self.performing.owner, lease=LEASE)
         began = self.now()
-        run = self._start(id)
+        run = self._start(run)
         if run is None:
-            # It may well be under way here, in another thread, which keeps its lease.
             return None
         self.active.add(id)
         try:
-            with (
-                structlog.contextvars.bound_contextvars(run=id, incident=run.incident),
-                tracing.span("run", _about(run), parent=run.traceparent, kind="consumer", since=began),
-            ):
+            with tracing.span("run", _about(run), parent=run.traceparent, kind="consumer", since=began):
                 return self._perform(run)
         finally:
             self.active.discard(id)
@@ -82,6 +83,7 @@ class Execution:
         run = self.change.store.read(Keys(runs=frozenset([id]))).runs.get(id)
         if run is None or run.state is not RunState.AWAITING_APPROVAL:
             return
+        speak_also_of(run=id, incident=run.incident)
         attempt = prepare(run, self._alerts(run), self.workshop())
         plan = Plan(summary=attempt) if isinstance(attempt, str) else self._tried(attempt)
         moment = self._moment()
@@ -100,17 +102,21 @@ class Execution:
     def _moment(self) -> Moment:
         return Moment(rulebook=self.workshop().rulebook, now=self.now(), new_id=self.new_id)
 
-    def _start(self, id: str) -> Run | None:
+    def _queued(self, id: str) -> Run | None:
         run = self.change.store.read(Keys(runs=frozenset([id]))).runs.get(id)
-        if run is None or run.state is not RunState.QUEUED:
+        if run is None:
             return None
+        speak_also_of(run=id, incident=run.incident)
+        return run if run.state is RunState.QUEUED else None
+
+    def _start(self, run: Run) -> Run | None:
         alerts = self._alerts(run)
         # Asked before anything is read that is decided on: an answer may take seconds.
         reports = self.asking.reports(alerts[:1])
         moment = self._moment()
 
         def write(draft: Draft) -> Run | None:
-            current = draft.runs.get(id)
+            current = draft.runs.get(run.id)
             if current is None or current.state is not RunState.QUEUED:
                 return None
             state = draft.alerts.get(alerts[0].fingerprint) if alerts else None
@@ -126,9 +132,9 @@ class Execution:
             return current
 
         started: list[Run | None] = []
-        keys = Keys(runs=frozenset([id])) | _counted_keys(run, alerts, moment)
+        keys = Keys(runs=frozenset([run.id])) | _counted_keys(run, alerts, moment)
         phase = "rollback" if run.ending else "started"
-        made = self.change.make(keys, write, id=f"run:{id}:{phase}", moment=moment)
+        made = self.change.make(keys, write, id=f"run:{run.id}:{phase}", moment=moment)
         # What was drafted and then not committed, because someone else was faster, was not started.
         return started[-1] if made else None
 

@@ -20,6 +20,7 @@ from webhook.core.run import Pair, RunState
 from webhook.core.state import Draft, Keys
 from webhook.core.transition import Moment, NewId, admit, clear
 from webhook.ports import Envelope
+from webhook.telemetry import speak_also_of
 
 _QUOTED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -72,6 +73,7 @@ class Intake:
             return True
 
         parent = first.pair(pair).incident
+        speak_also_of(incident=parent.id if parent else None)
         about = {"alertmend.rule": pair.rule, "alertmend.target": pair.target}
         with tracing.span("reconsider", about, parent=parent.traceparent if parent else ""):
             self.change.make(keys, write, id=f"due:{self.new_id()}", moment=moment)

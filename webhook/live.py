@@ -12,6 +12,7 @@ import structlog
 from webhook.core.transcript import Passage, Position, Transcript, tell
 from webhook.errors import Unavailable
 from webhook.ports import Store
+from webhook.telemetry import named
 
 log = structlog.get_logger()
 
@@ -111,7 +112,7 @@ class Live:
             for run in tuple(self._runs):
                 self.flush(run)
         except Unavailable as error:
-            log.warning("what runs say is told later", action="tell", error=str(error))
+            log.warning("what runs say is told later", action="tell", **named(run=tuple(self._runs)), error=str(error))
             self._news.set()
             return False
         return True

@@ -16,6 +16,7 @@ from webhook.core.run import Run
 from webhook.core.state import Draft, Keys
 from webhook.core.transition import Moment, NewId, restore, restore_pauses
 from webhook.ports import History
+from webhook.telemetry import named
 
 log = structlog.get_logger()
 
@@ -50,7 +51,7 @@ class Recovering:
             if self._recover(incident, alerts, unfinished.get(incident.run or "")):
                 recovered.append(incident.id)
         if recovered:
-            log.warning("the store was empty; open incidents are back", action="recover", incidents=recovered)
+            log.warning("the store was empty; open incidents are back", action="recover", **named(incident=recovered))
         self.change.store.settle()
 
     def _recover_pauses(self) -> None:

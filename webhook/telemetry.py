@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -13,6 +15,37 @@ from webhook import tracing
 
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
+#: A line names so many at most: a notification may be about thousands.
+MOST_NAMED = 20
+
+
+@contextmanager
+def speaking_of(**about: str) -> Iterator[None]:
+    """Each line of what is done meanwhile says what it is about."""
+    before = structlog.contextvars.get_contextvars()
+    structlog.contextvars.bind_contextvars(**about)
+    try:
+        yield
+    finally:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(**before)
+
+
+def speak_also_of(**ids: str | None) -> None:
+    """Each line says this, too, up to the end of what is spoken of; where nothing is, nothing has to be let go of."""
+    if structlog.contextvars.get_contextvars():
+        structlog.contextvars.bind_contextvars(**{name: id for name, id in ids.items() if id})
+
+
+def named(**ids: Iterable[str | None]) -> dict[str, str]:
+    """What a line is about, each id once: `incident="A B"`, or the first of many and how many more there are."""
+    found = {name: list(dict.fromkeys(filter(None, values))) for name, values in ids.items()}
+    return {name: _listed(values) for name, values in found.items() if values}
+
+
+def _listed(ids: list[str]) -> str:
+    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+    return " ".join(ids[:MOST_NAMED]) + more
 
 
 def configure(*, format: str, level: str, role: str) -> None:

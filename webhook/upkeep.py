@@ -100,7 +100,9 @@ class Upkeep:
         runs = [run for run in found if run.state is RunState.RUNNING]
         for run in runs:
             if run.id not in self.silent:
-                log.warning("a worker is not heard of", action="lose", run=run.id, worker=run.owner)
+                log.warning(
+                    "a worker is not heard of", action="lose", run=run.id, incident=run.incident, worker=run.owner
+                )
         since = {run.id: self.silent.get(run.id, self.now()) for run in runs}
         self.silent.clear()
         self.silent.update(since)
@@ -149,7 +151,7 @@ class Upkeep:
         recorded = self.history.run(id)
         phase = "rollback-lost" if run.ending else "lost"
         if self.change.make(Keys(runs=frozenset([id])), write, id=f"run:{id}:{phase}", moment=moment):
-            log.warning("a run was lost", action="lose", run=id, processes_ended=ended)
+            log.warning("a run was lost", action="lose", run=id, incident=run.incident, processes_ended=ended)
 
     def look_at_due(self) -> None:
         """Call those who wait for what has come: a time, or a place that is free."""

@@ -129,7 +129,7 @@ def _register(services: Services, heart: Heart) -> None:
     def heard(answer: Callable[[], object], errand: Errand, about: str) -> None:
         services.current.follow()
         name = "run" if errand in (Errand.EXECUTE, Errand.PLAN) else "about"
-        with heart.at_work(), structlog.contextvars.bound_contextvars(**{name: about}):
+        with heart.at_work(), telemetry.speaking_of(**{name: about}):
             _hear(services, answer, errand=errand)
 
     @task(name=task_name(Errand.INTAKE))
@@ -198,7 +198,9 @@ def _upkeep_beat(services: Services) -> Callable[[], None]:
         if is_time("cared", CARE_SECONDS):
             services.care()
         heartbeat = services.current.config.heartbeat
-        if heartbeat is not None and is_time("heartbeat", heartbeat.interval.total_seconds()):
+        if heartbeat is None or services.is_starting():
+            return
+        if is_time("heartbeat", heartbeat.interval.total_seconds()):
             services.send_heartbeat()
 
     return beat

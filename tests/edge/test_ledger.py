@@ -17,6 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, insert, select, text
+from structlog.testing import capture_logs
 
 from tests.edge.conftest import NewLedger
 from tests.edge.tampering import without_triggers
@@ -120,6 +121,17 @@ def test_what_is_appended_is_sealed_in_order(ledger: SqlLedger) -> None:
         "reason": "no earlier run",
         "retry_at": "2026-01-31T12:00:00Z",
     }
+
+
+def test_what_is_sealed_is_logged_with_the_incidents_and_runs_that_it_is_about(ledger: SqlLedger) -> None:
+    opened = IncidentRecord(incident=incident("i2"), decision=None)
+    with capture_logs() as lines:
+        ledger.append(batch("b1", entry(1, incident="i1", run="r1"), entry(2, incident="i1"), incidents=(opened,)))
+        ledger.append(batch("b2", entry(3)))
+        ledger.append(batch("b3", *(entry(number, incident=f"i{number}") for number in range(4, 1000))))
+    one, none, many = ({name: line[name] for name in line.keys() & {"incident", "run"}} for line in lines)
+    assert (one, none) == ({"incident": "i1 i2", "run": "r1"}, {})
+    assert many["incident"].startswith("i4 i5 i6 ") and many["incident"].endswith(" i23 and 976 more")
 
 
 def test_a_batch_that_is_written_twice_leaves_one_trace(ledger: SqlLedger) -> None:

@@ -16,7 +16,8 @@ from webhook.core.heartbeat import Heartbeat
 from webhook.errors import Unavailable
 from webhook.heartbeating import Heartbeating
 from webhook.ports import Paged, Posted, Pulse
-from webhook.wiring.heartbeat import ailment_of
+from webhook.wiring.heartbeat import ailment_of, is_starting
+from webhook.wiring.pulse import LEASE
 
 BOTH = Heartbeat(
     interval=timedelta(seconds=30),
@@ -107,3 +108,20 @@ def test_it_is_well_while_a_worker_of_each_kind_lives_and_can_write_the_record()
     assert ailment_of(pulses("intake", "runs")) == ""
     assert ailment_of(pulses("intake")) == "no runs worker was seen lately"
     assert ailment_of(pulses("intake", "runs", record="disk full")) == "intake: disk full; runs: disk full"
+
+
+@dataclass
+class Seen:
+    """Who said that they live."""
+
+    roles: tuple[str, ...] = ()
+
+    def pulses(self) -> Sequence[Pulse]:
+        return pulses(*self.roles)
+
+
+def test_who_may_have_yet_to_say_that_they_live_are_waited_for() -> None:
+    soon, too_late = EPOCH + LEASE - timedelta(seconds=1), EPOCH + LEASE
+    assert is_starting(Seen(("intake",)), since=EPOCH, now=soon)
+    assert not is_starting(Seen(("intake", "runs")), since=EPOCH, now=soon)
+    assert not is_starting(Seen(("intake",)), since=EPOCH, now=too_late)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -258,6 +259,11 @@ class Alertmend:
         with suppress(FileNotFoundError):
             return (self.folder / "marks").read_text().split()
         return []
+
+    def said(self) -> list[dict[str, Any]]:
+        """The lines of its log, which have to be JSON."""
+        lines = (self.processes.folder / "alertmend.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     def verify(self) -> subprocess.CompletedProcess[str]:
         """What `alertmend audit verify` says to the database itself."""

@@ -70,6 +70,7 @@ def test_signs_of_life_stay_away_when_a_worker_does(processes: Processes) -> Non
         return [alert["labels"]["alertname"] for alert in http.get(f"{url}/api/v2/alerts", timeout=10).json()]
 
     until(lambda: alive() == ["AlertmendAlive"], "a sign of life has come")
+    assert "no sign of life" not in (processes.folder / "alertmend.log").read_text(), "a start is no fault"
     pid = alertmend.child("runs")
     os.kill(pid, signal.SIGSTOP)
     until(lambda: alive() == [], "the signs of life stay away")

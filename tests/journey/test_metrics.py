@@ -32,7 +32,7 @@ def counted(found: Shown) -> Shown:
 
 
 def test_counts_are_those_of_the_record_for_every_process_and_after_restarts(processes: Processes) -> None:
-    alertmend = Alertmend(processes)
+    alertmend = Alertmend(processes, options=["--log.format=json"])
     alertmend.start()
     for _ in range(2):
         http.post(alertmend.receiver, json=notification(firing("web1"))).raise_for_status()
@@ -45,6 +45,9 @@ def test_counts_are_those_of_the_record_for_every_process_and_after_restarts(pro
     assert one(alertmend.url, "decisions_total", rule="mark", decision="run", guard="") == 1
     assert one(alertmend.url, "alert_to_start_seconds_count", rule="mark") == 1
     head = alertmend.items("audit")[0]
+    [run] = alertmend.finished()
+    done = {"action": "execute", "event": "done", "run": run["id"], "incident": run["incident"], "result": "unproved"}
+    until(lambda: any(line.items() >= done.items() for line in alertmend.said()), "the log says what was done")
     before = counted(shown(alertmend.url))
     assert before["alertmend_ledger_head_seq", frozenset()] == head["seq"]
     assert before["alertmend_ledger_head_hash", frozenset()] == int(head["hash"][:13], 16)

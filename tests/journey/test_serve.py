@@ -78,7 +78,7 @@ def test_beyond_the_grace_a_run_is_cancelled_recorded_and_gone(processes: Proces
 
 
 def test_a_run_whose_worker_was_killed_is_lost_and_nothing_of_it_is_left(processes: Processes) -> None:
-    alertmend = _slow(processes, seconds=60)
+    alertmend = _slow(processes, seconds=60, options=["--log.format=json"])
     run = _begin(alertmend)
     alertmend.kill("runs")
     until(lambda: processes_of(run) == [], "its processes are gone")
@@ -89,6 +89,23 @@ def test_a_run_whose_worker_was_killed_is_lost_and_nothing_of_it_is_left(process
         "lost",
         "its attempts are used up; the last one: its worker vanished",
     )
+    unheard = {"role": "intake", "action": "escalate", "event": "an escalation reaches nobody"}
+    until(
+        lambda: any(line.items() >= unheard.items() for line in alertmend.said()), "it is said that nobody is reached"
+    )
+    _names_each_run_and_incident(alertmend, run=run, incident=lost["incident"])
+
+
+def _names_each_run_and_incident(alertmend: Alertmend, *, run: str, incident: str) -> None:
+    about = [line for line in alertmend.said() if {run, incident} & {line.get("run"), line.get("escalation")}]
+    assert {line["action"] for line in about} >= {"append", "lose", "escalate"}
+    assert {line.get("incident") for line in about} == {incident}
+    batches = {line["batch"].split(":")[0]: line for line in alertmend.said() if line["action"] == "append"}
+    assert {kind for kind, line in batches.items() if line.get("incident") == incident} == {
+        "notification",
+        "run",
+        "escalation",
+    }
 
 
 def _escalations(alertmend: Alertmend) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from webhook.core.transcript import (
 from webhook.edge.webconfig import Role
 from webhook.errors import NotFound, PayloadError, Unavailable
 from webhook.ports import Follower
+from webhook.telemetry import named
 from webhook.web.auth import Authenticator
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class RunAccount:
             # Whatever became of Redis, a run whose end is on the record says nothing more.
             return _rest(await self.ended(id), after) if silent_seconds >= HEARTBEAT_SECONDS else []
         except Unavailable as error:
-            log.warning("a run is followed later", action="follow", run=id, error=str(error))
+            log.warning("a run is followed later", action="follow", error=str(error))
             await asyncio.sleep(LOOK_UP_SECONDS)
             return []
 
@@ -173,7 +174,9 @@ class Events:
             # Told to someone who has it all, this ends a browser's asking again.
             rest = _rest(ended, after)
             return EventStream(_once(_lines(rest, after))) if rest else Response(status_code=204)
-        await self.account.expect(id, await self.account.run(id))
+        run = await self.account.run(id)
+        await self.account.expect(id, run)
+        structlog.contextvars.bind_contextvars(**named(run=[id], incident=[run.incident if run else None]))
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         if self.followers >= MAX_FOLLOWERS:

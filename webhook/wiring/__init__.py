@@ -33,7 +33,7 @@ from webhook.wiring.aside import Aside
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.connection import connect, connect_async, copies, message_maker, open_ledger, redis_url
 from webhook.wiring.current import Current, Site, rules_entry
-from webhook.wiring.heartbeat import ailment_of, send
+from webhook.wiring.heartbeat import ailment_of, is_starting, send
 from webhook.wiring.kept import Reload, keeping, read_reload, write_reload
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Services:
     execution: Execution
     #: Compares with Alertmanager, aside from everything else.
     reconcile: Callable[[], None]
+    #: Whether it is too early to say how it is.
+    is_starting: Callable[[], bool]
     #: Sends a sign of life, aside from everything else.
     send_heartbeat: Callable[[], None]
     #: Looks after the record, aside from everything else.
@@ -111,7 +113,7 @@ def build_worker(site: Site) -> Services:
     live, closing = Live(store=store), Event()
     asking = Asking(alertmanagers=current.alertmanagers, now=now)
     aside, apart, alone = Aside(), Aside(), Aside()
-    watch = RedisWatch(client=client)
+    watch, started_at = RedisWatch(client=client), now()
     heartbeating = Heartbeating(
         heartbeat=lambda: current.config.heartbeat,
         ailment=lambda: ailment_of(watch.pulses()),
@@ -120,7 +122,7 @@ def build_worker(site: Site) -> Services:
         pager=WebhookPager(),
         external_url=lambda: current.config.external_url or DEFAULT_EXTERNAL_URL,
         now=now,
-        started_at=now(),
+        started_at=started_at,
     )
     escalating = Escalating(
         change=change,
@@ -178,6 +180,7 @@ def build_worker(site: Site) -> Services:
             machine=socket.gethostname(),
         ),
         reconcile=lambda: aside.do("reconcile", reconciling.reconcile),
+        is_starting=lambda: is_starting(watch, since=started_at, now=now()),
         send_heartbeat=lambda: alone.do("heartbeat", lambda: send(heartbeating, watch)),
         # Apart from what people wait for: the first removal of years takes minutes.
         care=lambda: apart.do("care", care.take),

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from webhook.errors import StateConflict, Unavailable
+from webhook.telemetry import speaking_of
 
 log = structlog.get_logger()
 
@@ -27,10 +28,14 @@ class Aside:
 
     def _work(self, name: str, work: Callable[[], object]) -> None:
         self._wanted.discard(name)
+        with speaking_of(about=name):
+            self._try(work)
+
+    def _try(self, work: Callable[[], object]) -> None:
         try:
             work()
         except (Unavailable, StateConflict) as error:
             # It stays due, and comes again.
-            log.warning("it has to wait", action="aside", about=name, error=str(error))
+            log.warning("it has to wait", action="aside", error=str(error))
         except Exception:
-            log.exception("it failed", action="aside", about=name)
+            log.exception("it failed", action="aside")

@@ -85,7 +85,7 @@ class SqlLedger:
             if known is not None:
                 return sealing.is_there(connection, batch, known.last_seq)
             seq, hash = sealing.append(connection, batch)
-        log.info("sealed", action="append", batch=batch.id, seq=seq, hash=hash)
+        log.info("sealed", action="append", batch=batch.id, **sealing.about(batch), seq=seq, hash=hash)
         return True
 
     def head(self) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from webhook.core.transcript import text_of
 from webhook.edge.ledger import counting, index, row
 from webhook.edge.ledger.schema import audit, batches
 from webhook.ports import Batch
+from webhook.telemetry import named
 
 
 def append(connection: Connection, batch: Batch) -> tuple[int, str]:
@@ -31,6 +32,14 @@ def append(connection: Connection, batch: Batch) -> tuple[int, str]:
     incidents = [record.incident for record in batch.incidents]
     counting.add(connection, count(events, incidents=incidents, runs=batch.runs))
     return seq, previous_hash
+
+
+def about(batch: Batch) -> dict[str, str]:
+    """The incidents and runs that it speaks of, for the log."""
+    return named(
+        incident=[*(event.incident for event in batch.events), *(found.incident.id for found in batch.incidents)],
+        run=[*(event.run for event in batch.events), *(run.id for run in batch.runs)],
+    )
 
 
 def is_there(connection: Connection, batch: Batch, last_seq: int) -> bool:

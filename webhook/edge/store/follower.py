@@ -16,6 +16,7 @@ from webhook.core.transcript import BEGINNING, Passage, Position, Told
 from webhook.edge.store.keys import live_key
 from webhook.edge.store.live import PAGE, event_of, passages_of
 from webhook.errors import Unavailable
+from webhook.telemetry import named
 
 log = structlog.get_logger()
 
@@ -117,7 +118,7 @@ class RedisFollower:
                 streams = {key: str(feed.end) for key, feed in feeds.items()}
                 found = await self._client.xread(streams, count=PAGE, block=BLOCK_MILLISECONDS)
             except (RedisError, OSError) as error:
-                log.warning("what runs say is heard later", action="follow", error=str(error))
+                log.warning("what runs say is heard later", action="follow", **named(run=self._feeds), error=str(error))
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             for key, entries in found:
