@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import signal
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -190,5 +191,26 @@ def test_an_appender_that_was_frozen_does_not_hold_up_the_others_for_ever(postgr
     assert ledger.head()[0] == 1
     with pytest.raises(Unavailable):
         frozen.__exit__(None, None, None)
+    engine.dispose()
+    other.dispose()
+
+
+def test_a_machine_starts_while_another_one_appends(postgres_url: str) -> None:
+    engine, other = open_engine(postgres_url), open_engine(postgres_url)
+    migrate(engine)
+    appending = threading.Thread(target=SqlLedger(engine=other).append, args=(batch("b1", entry(1)),))
+
+    # Given an entry that comes just when it was seen that all there are have been dealt with
+    @event.listens_for(engine, "after_cursor_execute")
+    def append(_: Any, __: Any, statement: str, *___: object) -> None:
+        if "max(audit_cards" in statement:
+            appending.start()
+            # It has to wait, or it is there at once.
+            appending.join(1)
+
+    migrate(engine)
+    appending.join()
+    ledger = SqlLedger(engine=engine)
+    assert ledger.head()[0] == 1 and ledger.verify() is None
     engine.dispose()
     other.dispose()

@@ -9,14 +9,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from webhook.edge.ledger.database import answering
+from webhook.edge.ledger.database import answering, keep_others_out
 from webhook.edge.ledger.rebuild import catch_up
 from webhook.errors import RECORD, Unavailable, WebhookError
-
-_MIGRATION_LOCK = 0x6D656E64
 
 
 class SchemaTooNew(WebhookError):
@@ -57,9 +55,9 @@ def migrate(engine: Engine) -> None:
     settings = _settings()
     try:
         with engine.connect().execution_options(alertmend_writes=True) as connection, connection.begin():
-            if connection.dialect.name == "postgresql":
-                # A receiver and a worker that start together must not both create the tables.
-                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            # A receiver and a worker that start together must not both create the tables, and what a third one appends
+            # meanwhile must not be caught up with as well.
+            keep_others_out(connection)
             found = MigrationContext.configure(connection).get_current_revision()
             known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
             if found is not None and found not in known:

@@ -74,9 +74,14 @@ def writing(engine: Engine) -> Iterator[Connection]:
     ):
         if is_postgresql(connection):
             connection.execute(_APPENDING)
-            # One appender at a time, or two entries would follow the same one.
-            connection.execute(select(func.pg_advisory_xact_lock(_APPEND_LOCK)))
+        keep_others_out(connection)
         yield connection
+
+
+def keep_others_out(connection: Connection) -> None:
+    """Until this transaction ends nobody else appends, or two entries would follow the same one."""
+    if is_postgresql(connection):
+        connection.execute(select(func.pg_advisory_xact_lock(_APPEND_LOCK)))
 
 
 @contextmanager
