@@ -1,4 +1,4 @@
-"""What a process asks of the operating system: to end with its parent, and to be seen as what it is."""
+"""What a process asks of the operating system: to end with its parent, to be heard by it, to be seen as what it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import ctypes
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+#: So often a process that is looked after gives a sign of life.
+LIFE_SECONDS = 2.0
 
 _PR_SET_PDEATHSIG = 1
 #: The clock is not synchronised.
@@ -18,6 +22,12 @@ def end_with_parent(parent: int, *, by: int = signal.SIGTERM) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:
         os.kill(os.getpid(), by)
+
+
+def tell_life(descriptor: int) -> None:
+    """Give a sign of life to the parent, which reads the other end of a pipe; it is not waited for."""
+    with suppress(OSError):
+        os.write(descriptor, b".")
 
 
 def is_clock_kept() -> bool:

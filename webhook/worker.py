@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +24,7 @@ from webhook.edge.queue import KEY_PREFIX, task_name
 from webhook.errors import RECORD, ConfigError, StateConflict, Unavailable, WebhookError
 from webhook.execution import LEASE
 from webhook.ports import LEDGER_FAULT, Errand
-from webhook.process import end_with_parent
+from webhook.process import LIFE_SECONDS, end_with_parent, tell_life
 from webhook.wiring import Services, build_worker, prepare
 from webhook.wiring.clock import now
 from webhook.wiring.current import Site
@@ -56,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
             print("embedded" if config.redis_url is None else "configured")
             return 0
         with tracing.sent_from(arguments.role):
-            return _serve(build_worker(site), role=arguments.role, grace_seconds=arguments.grace_seconds)
+            services = build_worker(site)
+            threading.Thread(target=_tell_life, args=(arguments.life,), name="life", daemon=True).start()
+            return _serve(services, role=arguments.role, grace_seconds=arguments.grace_seconds)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -75,7 +78,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--log.format", dest="log_format", default="logfmt")
     parser.add_argument("--log.level", dest="log_level", default="info")
     parser.add_argument("--parent", type=int, default=0)
+    parser.add_argument("--life", type=int, default=-1)
     return parser.parse_args(argv)
+
+
+def _tell_life(life: int) -> None:
+    # Whatever Redis and the database do: a process that waits for them lives.
+    while True:
+        tell_life(life)
+        time.sleep(LIFE_SECONDS)
 
 
 def _serve(services: Services, *, role: str, grace_seconds: float) -> int:

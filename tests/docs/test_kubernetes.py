@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from webhook.cli.supervision import LAST_SECONDS, LONGEST_PAUSE_SECONDS, SILENT_SECONDS
 from webhook.core.duration import parse_duration
 
 REPOSITORY = Path(__file__).parents[2]
@@ -20,8 +23,6 @@ BASE = REPOSITORY / "deploy/kubernetes/base"
 KUSTOMIZATION: dict[str, Any] = yaml.safe_load((BASE / "kustomization.yaml").read_text())
 #: The oldest that is supported by anyone, and the newest whose schemas are at hand.
 VERSIONS = ("1.28", kubernetes_validate.latest_version())
-#: Beyond the grace, what is left has to cancel and record its runs in this time; see webhook/cli/supervision.py.
-LAST_SECONDS = 10
 
 
 def _manifests() -> Iterator[dict[str, Any]]:
@@ -108,15 +109,22 @@ def test_what_the_probes_ask_is_served() -> None:
     assert BY_NAME["Service/alertmend"]["spec"]["ports"][0]["targetPort"] in ports
 
 
-@pytest.mark.parametrize(("roles", "status"), [(("intake", "runs"), 0), (("intake",), 1), ((), 1)])
-def test_a_worker_is_alive_while_both_of_its_processes_are(roles: tuple[str, ...], status: int) -> None:
-    probe = _container(BY_NAME["Deployment/worker"])["livenessProbe"]["exec"]["command"]
-    # In a process table of its own: others run alertmend on this machine.
-    sleep = f"{sys.executable} -c 'import time; time.sleep(60)' -m webhook.worker"
-    script = "".join(f"{sleep} {role} --parent=1 & " for role in roles) + '"$@"'
-    command = ["unshare", "--pid", "--fork", "--mount-proc", "bash", "-c", script, "bash", *probe]
-    # Its end ends what it started: it is the first process of that table.
-    assert subprocess.run(command, check=False, capture_output=True).returncode == status
+@pytest.mark.parametrize(("seconds_ago", "status"), [(0, 0), (60, 0), (200, 1), (None, 1)])
+def test_a_worker_is_alive_while_its_supervisor_says_so(tmp_path: Path, seconds_ago: int | None, status: int) -> None:
+    for name in ("startupProbe", "livenessProbe"):
+        probe = _container(BY_NAME["Deployment/worker"])[name]["exec"]["command"]
+        alive = tmp_path / "alive"
+        if seconds_ago is not None:
+            alive.touch()
+            os.utime(alive, (time.time() - seconds_ago,) * 2)
+        command = [word.replace("/var/lib/alertmend/alive", str(alive)) for word in probe]
+        assert command != probe
+        assert subprocess.run(command, check=False, capture_output=True).returncode == status
+
+
+def test_a_worker_is_given_up_after_its_supervisor_gave_up_itself() -> None:
+    probe = _container(BY_NAME["Deployment/worker"])["livenessProbe"]
+    assert 120 + probe["periodSeconds"] * probe["failureThreshold"] > SILENT_SECONDS + LONGEST_PAUSE_SECONDS
 
 
 def test_a_drained_node_leaves_one_of_each_and_can_be_drained() -> None:

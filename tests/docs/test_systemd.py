@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from webhook.cli import cli
+from webhook.cli.reloading import LONGEST_SECONDS
 from webhook.cli.supervision import LAST_SECONDS
 from webhook.core.duration import parse_duration
+from webhook.edge.valkey import ANSWER_SECONDS, START_TIMEOUT_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = sorted((REPOSITORY / "deploy/systemd").glob("*.service"))
@@ -112,3 +114,11 @@ def test_its_end_takes_no_longer_than_it_is_given(unit: Path) -> None:
     assert service["KillMode"] == "mixed"
     needed = parse_duration(grace).total_seconds() + LAST_SECONDS
     assert parse_duration(service["TimeoutStopSec"]).total_seconds() > needed
+
+
+def test_the_watchdog_waits_for_longer_than_the_supervisor_is_away(unit: Path) -> None:
+    service = _service(unit)
+    assert service["Type"] == "notify"
+    # It reads the files anew, and starts an embedded Valkey.
+    away = LONGEST_SECONDS + START_TIMEOUT_SECONDS + ANSWER_SECONDS
+    assert parse_duration(service["WatchdogSec"].replace("min", "m")).total_seconds() > away

@@ -170,6 +170,7 @@ class Alertmend:
     rule: str = ""
     top: str = ""
     options: Sequence[str] = ()
+    program: Sequence[str] = (sys.executable, "-m", "webhook.cli")
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
@@ -207,7 +208,7 @@ class Alertmend:
 
     def begin(self) -> None:
         """Start it, and do not wait."""
-        command = [sys.executable, "-m", "webhook.cli", "serve", f"--config.file={self.folder / 'alertmend.yml'}"]
+        command = [*self.program, "serve", f"--config.file={self.folder / 'alertmend.yml'}"]
         command += [f"--storage.path={self.folder / 'data'}", f"--web.listen-address=127.0.0.1:{self.port}"]
         self.process = self.processes.start("alertmend", [*command, *self.options])
 

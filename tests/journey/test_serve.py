@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,38 @@ def test_what_dies_is_started_again_and_what_was_acknowledged_is_kept(processes:
     http.post(alertmend.receiver, json=notification(firing("web2")), timeout=20).raise_for_status()
     until(lambda: len(alertmend.finished()) == 2, "both were dealt with", seconds=120)
     assert sorted(alertmend.marks) == ["web1", "web2"]
+
+
+#: `alertmend`, whose supervisor waits three seconds for a sign of life.
+HASTY = "from webhook.cli import cli, supervision; supervision.SILENT_SECONDS = 3.0; cli()"
+
+
+def test_what_hangs_is_killed_and_started_again_and_systemd_hears_how_it_is(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alertmend = Alertmend(processes, program=(sys.executable, "-c", HASTY), top="limits: {rate_limit: 100/1h}\n")
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(f"{folder}/notify")
+        systemd.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{folder}/notify")
+        alertmend.start()
+        # Every role is up when systemd hears that it is ready, and whoever looks at the file finds it
+        until(lambda: systemd.recv(100) == b"READY=1", "it is ready")
+        until((alertmend.folder / "data/alive").exists, "whoever looks sees that all is well")
+        for role in ("webhook.web", "intake", "runs", "valkey-server"):
+            pid = _pid(alertmend, role) if role == "valkey-server" else alertmend.child(role)
+            os.kill(pid, signal.SIGSTOP)
+            until(lambda pid=pid: not lives(pid), f"{role} is killed")  # type: ignore[misc]
+        until(lambda: answers(f"{alertmend.url}/readyz"), "all are there again")
+        assert _deliver(alertmend, "web1")
+        until(alertmend.finished, "it works again")
+        alertmend.process.terminate()
+        until(lambda: systemd.recv(100) == b"STOPPING=1", "systemd hears of the end")
+    assert (processes.folder / "alertmend.log").read_text().count("it hangs, and is killed") == 4
+
+
+def _deliver(alertmend: Alertmend, host: str) -> bool:
+    return http.post(alertmend.receiver, json=notification(firing(host)), timeout=20).status_code == 202
 
 
 def _pid(alertmend: Alertmend, role: str) -> int:

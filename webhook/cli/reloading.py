@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -17,6 +18,8 @@ log = structlog.get_logger()
 
 #: So often it is looked whether a file has changed; one that still changes is left alone until it rests so long.
 LOOK_SECONDS = 2.0
+#: Nothing else is looked after meanwhile. Ansible is waited for half a minute, the database for less.
+LONGEST_SECONDS = 90.0
 
 Stamps = Mapping[str, tuple[int, int, int] | None]
 
@@ -51,14 +54,10 @@ class Reloading:
         command = [sys.executable, "-m", "webhook.wiring.reload", str(self.config_file), str(self.storage)]
         command += self.log_options
         command += ["--only-changed"] if only_changed else []
-        child = subprocess.run(command, check=False, start_new_session=True, stdout=subprocess.PIPE)
-        try:
-            said = json.loads(child.stdout)
-        except ValueError:
-            said = {"unavailable": ["the reload", f"it ended with status {child.returncode}"]}
+        status, said = _ask(command)
         # Others may be watched now. What has changed in the meantime is read again.
         self._known = {file: before.get(file, found) for file, found in self._stamps().items()}
-        if child.returncode == 0:
+        if status == 0:
             log.info("the files were read", action="reload", **said)
             return True
         for problem in said.get("problems", ()):
@@ -76,6 +75,20 @@ class Reloading:
         except (OSError, ValueError, KeyError):
             files = [str(self.config_file)]
         return {file: _stamp(file) for file in files}
+
+
+def _ask(command: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    """A child's status, and what it said."""
+    try:
+        child = subprocess.run(
+            command, check=False, start_new_session=True, stdout=subprocess.PIPE, timeout=LONGEST_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return 3, {"unavailable": ["the reload", f"it has not ended within {LONGEST_SECONDS:g}s"]}
+    try:
+        return child.returncode, json.loads(child.stdout)
+    except ValueError:
+        return child.returncode, {"unavailable": ["the reload", f"it ended with status {child.returncode}"]}
 
 
 def _stamp(file: str) -> tuple[int, int, int] | None:

@@ -21,6 +21,7 @@ from webhook import telemetry
 from webhook.cli.options import config_file, storage_path
 from webhook.cli.reloading import Reloading
 from webhook.cli.supervision import Role, Supervisor, ValkeyRole
+from webhook.cli.systemd import Systemd
 from webhook.core.duration import DurationError, parse_duration
 from webhook.edge.valkey import EmbeddedValkey
 
@@ -74,9 +75,12 @@ def serve(
     shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}", *log_options]
     web_config = [f"--web.config.file={web_config_file}"] if web_config_file else []
     reloading = Reloading(config_file=config_file, storage=storage_path, is_watching=watch, log_options=log_options)
-    supervisor = Supervisor(grace_seconds=grace_seconds, reloading=reloading)
+    supervisor = Supervisor(
+        grace_seconds=grace_seconds, reloading=reloading, systemd=Systemd.found(), alive=storage_path / "alive"
+    )
     supervisor.listen()
     with _only_one(storage_path):
+        supervisor.alive.unlink(missing_ok=True)
         if role != "worker":
             for address in filter(None, (listen_address, grpc_address)):
                 _refuse_taken(address)

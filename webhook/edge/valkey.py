@@ -9,7 +9,9 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -23,6 +25,8 @@ from webhook.errors import Unavailable
 #: A unix socket's path may be no longer, whatever the file system allows.
 MAX_SOCKET_PATH_BYTES = 100
 START_TIMEOUT_SECONDS = 30.0
+#: An answer is waited for so long.
+ANSWER_SECONDS = 5.0
 
 
 def socket_path(storage: Path) -> Path:
@@ -116,20 +120,42 @@ class EmbeddedValkey:
             time.sleep(0.02)
         raise Unavailable("the embedded Valkey", f"it does not start; see {self.log_file}")
 
+    def kill(self) -> None:
+        """Ends one that hangs, whoever started it; everything acknowledged is on disk already."""
+        with suppress(OSError), self._connect() as connection:
+            pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            os.kill(pid, signal.SIGKILL)
+        for server in self._child:
+            server.wait(START_TIMEOUT_SECONDS)
+
+    def ping(self) -> bytes | None:
+        """What it answers; nothing when nobody is there, None when someone is who does not answer."""
+        return self._ask(b"PING")
+
     def answers(self) -> bool:
         """Whether it is there, and has loaded what it kept."""
-        return self._ask(b"PING").startswith(b"+PONG")
+        return (self.ping() or b"").startswith(b"+PONG")
 
-    def _ask(self, command: bytes) -> bytes:
-        # Two words over a socket; a client library would be a third of the supervisor's memory.
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
-            try:
-                connection.connect(str(socket_path(self.storage)))
+    def _ask(self, command: bytes) -> bytes | None:
+        try:
+            with self._connect() as connection:
                 connection.sendall(command + b"\r\n")
                 return connection.recv(256)
-            except OSError:
-                return b""
+        except TimeoutError:
+            return None
+        except OSError:
+            return b""
+
+    def _connect(self) -> socket.socket:
+        # Two words over a socket; a client library would be a third of the supervisor's memory.
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(ANSWER_SECONDS)
+        try:
+            connection.connect(str(socket_path(self.storage)))
+        except OSError:
+            connection.close()
+            raise
+        return connection
 
     def _command(self, path: Path) -> list[str]:
         options = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import sys
 from functools import cache, partial
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp
 from webhook import telemetry, tracing
 from webhook.edge.webconfig import WebConfig
 from webhook.errors import ConfigError, TracingError
-from webhook.process import end_with_parent
+from webhook.process import LIFE_SECONDS, end_with_parent, tell_life
 from webhook.web.app import make_app
 from webhook.web.auth import Authenticator
 from webhook.web.forwarded import Forwarded
@@ -46,13 +47,27 @@ def main(argv: list[str] | None = None) -> int:
         end_with_parent(arguments.parent)
     try:
         app, server = _server(arguments)
-        with tracing.sent_from("web"):
-            server.run()
+        with tracing.sent_from("web"), asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(_serve(server, life=arguments.life))
     except (ConfigError, TracingError) as error:
         print(error, file=sys.stderr)
         return 2
     app.state.refused.write()
     return 0 if server.started else 3
+
+
+async def _serve(server: uvicorn.Server, *, life: int) -> None:
+    telling = asyncio.create_task(_tell_life(server, life))
+    await server.serve()
+    telling.cancel()
+
+
+async def _tell_life(server: uvicorn.Server, life: int) -> None:
+    """From the loop that answers requests: when it hangs, nothing is told."""
+    while True:
+        if server.started:
+            tell_life(life)
+        await asyncio.sleep(LIFE_SECONDS if server.started else 0.1)
 
 
 def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
@@ -141,6 +156,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--log.format", dest="log_format", default="logfmt")
     parser.add_argument("--log.level", dest="log_level", default="info")
     parser.add_argument("--parent", type=int, default=0)
+    parser.add_argument("--life", type=int, default=-1)
     return parser.parse_args(argv)
 
 
