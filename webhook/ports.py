@@ -244,12 +244,14 @@ class Pulse:
     owner: str
     at: datetime
     started_at: datetime
-    #: The rules that it decides by.
+    #: What it decides by.
     revision: str
     #: Since when it is at the oldest of what it does now; None: it waits for work.
     busy_since: datetime | None = None
     #: Why the record would not take an entry from it; empty when it would.
     record: str = ""
+    #: The first thing for which the files of its machine cannot be used; empty when they are.
+    files: str = ""
 
 
 #: The kinds of workers.

@@ -28,6 +28,7 @@ from webhook.process import LIFE_SECONDS, end_with_parent, tell_life
 from webhook.wiring import Services, build_worker, prepare
 from webhook.wiring.clock import now
 from webhook.wiring.current import Site
+from webhook.wiring.kept import read_reload
 from webhook.wiring.pulse import PULSE_SECONDS, Heart
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         with tracing.sent_from(arguments.role):
             services = build_worker(site)
             threading.Thread(target=_tell_life, args=(arguments.life,), name="life", daemon=True).start()
-            return _serve(services, role=arguments.role, grace_seconds=arguments.grace_seconds)
+            return _serve(services, site.storage, role=arguments.role, grace_seconds=arguments.grace_seconds)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -89,7 +90,7 @@ def _tell_life(life: int) -> None:
         time.sleep(LIFE_SECONDS)
 
 
-def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
+def _serve(services: Services, storage: Path, *, role: str, grace_seconds: float) -> int:
     over = threading.Event()
     heart = Heart(
         role=role,
@@ -97,6 +98,7 @@ def _serve(services: Services, *, role: str, grace_seconds: float) -> int:
         watch=services.watch,
         ledger=services.ledger,
         revision=lambda: services.current.rulebook.revision,
+        reload=lambda: read_reload(storage),
         rung=lambda: services.watch.rung(KEY_PREFIX + role),
         # It has no work: it ends at once, and is started again.
         end=lambda: os.kill(os.getpid(), signal.SIGTERM),

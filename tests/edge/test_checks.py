@@ -52,6 +52,7 @@ def parts(client: Any, config: Config, tmp_path: Path) -> Iterator[Parts]:
         watch.pulse(pulse(role), lease=LEASE)
     yield Parts(
         config=lambda: config,
+        revision=lambda: "ours",
         reload=lambda: None,
         watch=watch,
         ledger=SqlLedger(engine=engine),
@@ -116,10 +117,18 @@ def test_a_worker_that_goes_by_other_rules_than_were_taken_over_here_is_seen(par
     found = ask(taken_over(60), "files")
     assert not found.ok
     assert "intake worker host:intake goes by revision r" in found.words
-    ours = ask(parts, "configuration").words.split()[-1]
     for role in ("intake", "runs"):
-        parts.watch.pulse(replace(pulse(role), revision=ours), lease=LEASE)
+        parts.watch.pulse(replace(pulse(role), revision="ours"), lease=LEASE)
     assert ask(taken_over(60), "files").ok
+
+
+def test_files_that_cannot_be_used_on_a_worker_of_another_machine_are_seen(parts: Parts) -> None:
+    # Its old configuration may be the very one that is decided by here
+    parts.watch.pulse(replace(pulse("runs", files="rules.yml:1:1: it is empty"), revision="ours"), lease=LEASE)
+    at = now().timestamp()
+    found = ask(replace(parts, reload=lambda: Reload(at=at, sound_at=at)), "files")
+    words = "runs worker host:runs cannot use the files of its machine: rules.yml:1:1: it is empty"
+    assert (found.ok, found.words) == (False, words)
 
 
 def test_a_record_that_a_worker_cannot_write_is_told_in_its_words(parts: Parts) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from webhook.errors import Unavailable
 from webhook.ports import Pulse
+from webhook.wiring.kept import Reload
 from webhook.wiring.pulse import DEAF_BEATS, Heart
 
 
@@ -18,6 +19,7 @@ class World:
     rung: int = 0
     words: str = ""
     ended: int = 0
+    reload: Reload | None = None
 
     def pulse(self, pulse: Pulse, *, lease: timedelta) -> None:
         self.pulses.append(pulse)
@@ -37,6 +39,7 @@ def heart(world: World) -> Heart:
         watch=world,
         ledger=world,
         revision=lambda: "r",
+        reload=lambda: world.reload,
         rung=lambda: world.rung,
         end=world.end,
     )
@@ -51,6 +54,14 @@ def test_it_says_since_when_it_is_busy_and_what_is_wrong_with_the_record() -> No
     beating.beat()
     assert [pulse.busy_since is None for pulse in world.pulses] == [True, False, True]
     assert [pulse.record for pulse in world.pulses][1:] == ["the audit database is not available: disk I/O error"] * 2
+
+
+def test_it_says_why_the_files_of_its_machine_cannot_be_used() -> None:
+    world = World()
+    for problems in ((), ("rules.yml:1:1: it is empty", "more"), ()):
+        world.reload = Reload(at=1.0, sound_at=1.0, problems=problems)
+        heart(world).beat()
+    assert [pulse.files for pulse in world.pulses] == ["", "rules.yml:1:1: it is empty", ""]
 
 
 def test_doorbells_that_a_worker_without_work_does_not_hear_end_it() -> None:

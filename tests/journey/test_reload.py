@@ -109,6 +109,26 @@ def test_a_changed_file_that_is_broken_is_told_and_left_alone_until_it_is_mended
     assert len(alertmend.items("audit", event="reload")) == 1
 
 
+def test_a_changed_playbook_is_another_revision_and_one_that_is_gone_is_told(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.start()
+    playbook = alertmend.folder / "playbooks/mark.yml"
+    whole = playbook.read_text()
+    playbook.write_text(whole.replace("echo", "echo  "))
+    until(lambda: len(alertmend.items("audit", event="reload")) == 2, "it is on the record")
+    first, second = (entry["body"] for entry in alertmend.items("audit", event="reload"))
+    assert first["revision"] != second["revision"] and first["playbooks"].keys() == second["playbooks"].keys() == {
+        "mark.yml"
+    }
+    playbook.unlink()
+    until(lambda: one(alertmend.url, "config_last_reload_successful") == 0, "it is missed")
+    failing = http.get(f"{alertmend.url}/health", timeout=30).json()["checks"]
+    [words] = [check["detail"] for check in failing if not check["ok"]]
+    assert "there is no playbook 'mark.yml'" in words
+    playbook.write_text(whole)
+    until(lambda: one(alertmend.url, "config_last_reload_successful") == 1, "it is back")
+
+
 def test_what_others_could_write_is_not_taken_for_what_was_kept(processes: Processes) -> None:
     alertmend = Alertmend(processes)
     alertmend.start()

@@ -62,7 +62,7 @@ class Occasion:
     run: str | None = None
     #: What Alertmanager said when it was asked, by fingerprint.
     reports: Mapping[str, Report] = field(default_factory=dict)
-    #: Names the rules and the policy by which it is decided.
+    #: Names all that it is decided by.
     revision: str = ""
 
 
@@ -122,7 +122,7 @@ class Evidence:
     source: str
     #: The revision of the state that these facts were read from.
     revision: int
-    #: Names the rules and the policy by which it was decided.
+    #: Names all that it was decided by.
     rules: str = ""
     #: The run that is about to start; its own claims are not counted below.
     run: str | None = None

@@ -34,7 +34,7 @@ class Rulebook:
     chains: Mapping[str, Chain] = field(default_factory=dict)
     #: Labels that do not make two alerts different.
     ignore_labels: frozenset[str] = frozenset()
-    #: Names the rules and the policy; equal ones have the same.
+    #: Names what stands in the files, playbooks and inventory among them; equal ones have the same.
     revision: str = ""
 
     def match(self, alert: Alert) -> Match | None:

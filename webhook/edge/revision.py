@@ -5,7 +5,6 @@ Probes are left out: no guard asks them, and their kinds may come from packages 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta, tzinfo
@@ -14,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
 
-from webhook.core.audit import canonical
 from webhook.core.evidence import Policy
 from webhook.core.matcher import Matcher
 from webhook.core.rule import ApprovalPolicy, GiveUp, Guards, Limits, Mode, Rule, Step
@@ -93,11 +91,6 @@ def read_rules(document: Mapping[str, Any]) -> tuple[Sequence[Rule], Policy]:
         ceiling=found.ceiling, limits=found.limits, max_queue_age=found.max_queue_age, time_intervals=intervals
     )
     return rules, policy
-
-
-def revision_of(document: Mapping[str, Any]) -> str:
-    """The name of rules and policy: by what they say, whatever the order of keys and the layout of files."""
-    return hashlib.sha256(canonical(document).encode()).hexdigest()[:12]
 
 
 def _interval(interval: NamedInterval) -> _Interval:

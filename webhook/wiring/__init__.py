@@ -32,7 +32,7 @@ from webhook.upkeep import Upkeep
 from webhook.wiring.aside import Aside
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.connection import connect, connect_async, copies, message_maker, open_ledger, redis_url
-from webhook.wiring.current import Current, Site, rules_entry
+from webhook.wiring.current import Current, Followed, Site, rules_entry
 from webhook.wiring.heartbeat import ailment_of, is_starting, send
 from webhook.wiring.kept import Reload, keeping, read_reload, write_reload
 
@@ -225,21 +225,36 @@ def build_watch(config: Config, storage: Path) -> Any:
     return RedisWatch(client=connect(redis_url(config, storage), patience_seconds=2, retries=0))
 
 
-def build_gauges(config: Callable[[], Config], watch: Any, ledger: Any, storage: Path) -> Gauges:
+def build_gauges(followed: Followed, watch: Any, ledger: Any, storage: Path) -> Gauges:
     """What /metrics shows."""
     from webhook.edge.store import RedisStore
     from webhook.wiring.gauges import Gauges
 
-    store = RedisStore(client=watch.client, message=message_maker(redis_url(config(), storage)))
-    return Gauges(config=config, reload=lambda: read_reload(storage), store=store, watch=watch, ledger=ledger)
+    store = RedisStore(client=watch.client, message=message_maker(redis_url(followed(), storage)))
+    return Gauges(
+        config=followed,
+        revision=followed.revision,
+        reload=lambda: read_reload(storage),
+        store=store,
+        watch=watch,
+        ledger=ledger,
+    )
 
 
-def build_checks(config: Callable[[], Config], watch: Any, ledger: Any, storage: Path) -> Checks:
+def build_checks(followed: Followed, watch: Any, ledger: Any, storage: Path) -> Checks:
     """What /health asks."""
     from webhook.wiring.checks import Parts, make_checks
 
     return make_checks(
-        Parts(config=config, reload=lambda: read_reload(storage), watch=watch, ledger=ledger, storage=storage, now=now)
+        Parts(
+            config=followed,
+            revision=followed.revision,
+            reload=lambda: read_reload(storage),
+            watch=watch,
+            ledger=ledger,
+            storage=storage,
+            now=now,
+        )
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 from webhook.checking import Checker, Checks, Unwell, packaged
 from webhook.core.duration import format_duration
 from webhook.edge.configfile import Config
-from webhook.edge.revision import revision_of, write_rules
 from webhook.errors import Unavailable
 from webhook.ports import Pulse
 from webhook.wiring.kept import Reload
@@ -37,6 +36,7 @@ class Parts:
     """What is checked."""
 
     config: Callable[[], Config]
+    revision: Callable[[], str]
     #: What came of the last look at the files.
     reload: Callable[[], Reload | None]
     watch: Any
@@ -62,7 +62,7 @@ class Parts:
 
     def configuration(self) -> str:
         """There is one."""
-        return f"{len(self.config().rules)} rules, revision {self._revision()}"
+        return f"{len(self.config().rules)} rules, revision {self.revision()}"
 
     def files(self) -> str:
         """What stands in the files is what is decided by."""
@@ -72,9 +72,11 @@ class Parts:
         at = datetime.fromtimestamp(reload.at, UTC).isoformat(timespec="seconds")
         if not reload.ok:
             raise Unwell(f"they cannot be used, and the old configuration stays: {'; '.join(reload.problems)}")
-        revision = self._revision()
+        revision = self.revision()
         for pulse in self._pulses_if_any():
             # On another machine the files are others: who changes them here has to change them there.
+            if pulse.files:
+                raise Unwell(f"{pulse.role} worker {pulse.owner} cannot use the files of its machine: {pulse.files}")
             if pulse.revision != revision and pulse.at.timestamp() - reload.at > _FOLLOWS.total_seconds():
                 words = f"{pulse.role} worker {pulse.owner} goes by revision {pulse.revision}"
                 raise Unwell(f"{words}, and what was taken over here at {at} is revision {revision}")
@@ -127,10 +129,6 @@ class Parts:
         if abs(skew) > _SKEW:
             raise Unwell(words)
         return words
-
-    def _revision(self) -> str:
-        config = self.config()
-        return revision_of(write_rules(config.rules, config.policy))
 
     def _pulses_if_any(self) -> Sequence[Pulse]:
         try:

@@ -17,12 +17,13 @@ from webhook.core.target import Inventory
 from webhook.edge.argspec import ArgumentSpecs
 from webhook.edge.configfile import Config, inventory_path, read_config
 from webhook.edge.inventory import read_inventory
-from webhook.edge.revision import revision_of, write_rules
+from webhook.edge.revision import write_rules
 from webhook.errors import ConfigError, Problem
 from webhook.ports import Alertmanagers, Batch
 from webhook.signing import read_signer
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.kept import read_reload, recall, recall_config, stamp
+from webhook.wiring.revision import playbook_digests, revision_of
 from webhook.wiring.stamp import Stamp
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Followed:
 
     site: Site
     config: Config
+    _revision: str
     _stamp: Stamp | None
     _looked_at: float = 0.0
 
@@ -53,7 +55,8 @@ class Followed:
             ConfigError: with every problem.
         """
         found = stamp(site.storage)
-        return cls(site, recall_config(site.storage, site.config_file) or read_config(site.config_file), found)
+        config, revision = recall_config(site.storage, site.config_file) or (read_config(site.config_file), "")
+        return cls(site, config, revision, found)
 
     def __call__(self) -> Config:
         """The configuration; what was kept anew counts within a second."""
@@ -61,8 +64,14 @@ class Followed:
             self._looked_at = time.monotonic()
             if (found := stamp(self.site.storage)) != self._stamp:
                 self._stamp = found
-                self.config = recall_config(self.site.storage, self.site.config_file) or self.config
+                if fresh := recall_config(self.site.storage, self.site.config_file):
+                    self.config, self._revision = fresh
         return self.config
+
+    def revision(self) -> str:
+        """Its name; empty while nothing is kept."""
+        self()
+        return self._revision
 
 
 @dataclass(slots=True)
@@ -159,7 +168,7 @@ def load(file: Path, *, has_tests: bool = False) -> tuple[Config, Rulebook]:
         inventory=inventory,
         chains=config.chains,
         ignore_labels=config.ignore_labels,
-        revision=revision_of(write_rules(config.rules, config.policy)),
+        revision=revision_of(config, inventory),
     )
     return config, rulebook
 
@@ -180,6 +189,7 @@ def rules_entry(current: Current, *, is_reload: bool, actor: str = "alertmend") 
         "file": str(current.config.file),
         "rules": len(rulebook.rules),
         "revision": rulebook.revision,
+        "playbooks": playbook_digests(current.config),
         "rulebook": write_rules(rulebook.rules, rulebook.policy),
     }
     event = AuditEvent(at=at, event=Event.RELOAD, actor=actor, body=body)

@@ -17,7 +17,6 @@ from webhook.core.rule import Mode
 from webhook.core.run import Outcome, Pair, RunState
 from webhook.core.state import Keys, Snapshot
 from webhook.edge.configfile import Config
-from webhook.edge.revision import revision_of, write_rules
 from webhook.errors import Unavailable
 from webhook.ports import HEARTBEAT_FAULT, LEDGER_FAULT, ROLES, Pulse, Standing
 from webhook.wiring.kept import Reload
@@ -28,7 +27,7 @@ def _gauge(name: str, words: str, *labels: str) -> Metric:
 
 
 BUILD = _gauge("alertmend_build_info", "1; the version of alertmend and of its Python.", "version", "python")
-REVISION = _gauge("alertmend_config_info", "1; the revision of the rules in use.", "revision")
+REVISION = _gauge("alertmend_config_info", "1; the revision in use: what stands in the files.", "revision")
 RULES = _gauge("alertmend_config_rules", "Rules, by the mode that the ceiling leaves them.", "mode")
 RELOADED = _gauge(
     "alertmend_config_last_reload_successful", "1 while the files were sound when they were last looked at, else 0."
@@ -75,6 +74,7 @@ class Gauges:
     """What is shown of one site."""
 
     config: Callable[[], Config]
+    revision: Callable[[], str]
     #: What came of the last look at the files.
     reload: Callable[[], Reload | None]
     store: Any
@@ -84,7 +84,7 @@ class Gauges:
     def read(self, now: datetime) -> Counts:
         """Every series; those of a dependency that is away are left out, and it is said to be away."""
         config = self.config()
-        found = dict(_of_config(config))
+        found = dict(_of_config(config, self.revision()))
         found |= dict(_of_reload(self.reload()))
         known = [rule.name for rule in config.rules]
         try:
@@ -102,9 +102,9 @@ class Gauges:
         return found
 
 
-def _of_config(config: Config) -> Told:
+def _of_config(config: Config, revision: str) -> Told:
     yield Series(BUILD.name, (__version__, platform.python_version())), 1
-    yield Series(REVISION.name, (revision_of(write_rules(config.rules, config.policy)),)), 1
+    yield Series(REVISION.name, (revision,)), 1
     modes = [rule.mode.lower_of(config.policy.ceiling) for rule in config.rules]
     for mode in Mode:
         yield Series(RULES.name, (mode.value,)), modes.count(mode)

@@ -58,7 +58,7 @@ def keeping(storage: Path, config: Config, rulebook: Rulebook) -> Iterator[None]
 
     def write(file: BinaryIO) -> None:
         # One after the other: who only wants the first does not read a hundred thousand hosts.
-        for part in (_WRITER, config, rulebook):
+        for part in (_WRITER, config, rulebook.revision, rulebook):
             pickle.dump(part, file)
 
     with _replacing(_place(storage), write):
@@ -70,16 +70,16 @@ def stamp(storage: Path) -> Stamp | None:
     return stamp_of(_place(storage))
 
 
-def recall_config(storage: Path, file: Path) -> Config | None:
-    """What is kept of the configuration in `file`; None when nothing is that could be used."""
-    found = _recall(storage, file, parts=1)
-    return found[0] if found else None
+def recall_config(storage: Path, file: Path) -> tuple[Config, str] | None:
+    """What is kept of the configuration in `file`, and its revision; None when nothing is that could be used."""
+    found = _recall(storage, file, parts=2)
+    return (found[0], found[1]) if found else None
 
 
 def recall(storage: Path, file: Path) -> tuple[Config, Rulebook] | None:
     """As `recall_config`, with the rules and the inventory."""
-    found = _recall(storage, file, parts=2)
-    return (found[0], found[1]) if found else None
+    found = _recall(storage, file, parts=3)
+    return (found[0], found[2]) if found else None
 
 
 def write_reload(storage: Path, reload: Reload) -> None:

@@ -15,6 +15,7 @@ import structlog
 from webhook.errors import Unavailable
 from webhook.ports import Pulse
 from webhook.wiring.clock import now
+from webhook.wiring.kept import Reload
 
 log = structlog.get_logger()
 
@@ -34,6 +35,8 @@ class Heart:
     watch: Any
     ledger: Any
     revision: Callable[[], str]
+    #: What came of the last look at the files.
+    reload: Callable[[], Reload | None]
     #: How many doorbells wait to be heard by workers of this role.
     rung: Callable[[], int]
     #: Ends this worker, so that another takes its place.
@@ -95,6 +98,7 @@ class Heart:
     def _pulse(self) -> Pulse:
         with self._lock:
             busy_since = min(self._busy.values(), default=None)
+        reload = self.reload()
         return Pulse(
             role=self.role,
             owner=self.owner,
@@ -103,6 +107,7 @@ class Heart:
             revision=self.revision(),
             busy_since=busy_since,
             record=self._record,
+            files=reload.problems[0] if reload and reload.problems else "",
         )
 
     def _look_at_record(self) -> str:

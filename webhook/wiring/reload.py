@@ -19,6 +19,7 @@ from webhook.wiring.clock import now
 from webhook.wiring.connection import open_ledger
 from webhook.wiring.current import Current, Site, rules_entry
 from webhook.wiring.kept import Reload, keeping, read_reload, recall, write_reload
+from webhook.wiring.revision import configuration_files, playbook_files
 
 #: So many files are watched at the most.
 _MOST_FILES = 2000
@@ -78,9 +79,9 @@ async def take_over_aside(site: Site, *, actor: str, log_options: Sequence[str])
 def files_of(current: Current) -> tuple[str, ...]:
     """What was read, and the folders in which new rule files and group variables would be found."""
     config = current.config
-    rule_files = {place.file.absolute() for place in config.places.values()}
-    found = [config.file, *rule_files, *(file.parent for file in rule_files), *_inventory_files(config.inventory)]
-    return tuple(dict.fromkeys(str(path) for path in found))[:_MOST_FILES]
+    file, *rule_files = configuration_files(config)
+    found = [file, *rule_files, *(file.parent for file in rule_files), *_inventory_files(config.inventory)]
+    return tuple(dict.fromkeys(str(path) for path in (*found, *playbook_files(config))))[:_MOST_FILES]
 
 
 def _inventory_files(inventory: Path) -> Iterator[Path]:
