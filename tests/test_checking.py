@@ -100,6 +100,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: good-check\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[alertmend.checks]\ntape = good_check:CHECK\nwrong = good_check:NONE\ngone = no_such_module:CHECK\n"
+        "redis = good_check:CHECK\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
@@ -112,3 +113,11 @@ def test_packages_bring_checks_of_their_own_and_broken_ones_fail_with_words() ->
     assert (found["tape"].ok, found["tape"].words) == (True, "the tape library hums")
     assert found["wrong"].words == "good-check 1.0 is broken: good_check:NONE is no webhook.checking.Checker"
     assert "good-check 1.0 is broken: ModuleNotFoundError" in found["gone"].words
+
+
+@pytest.mark.usefixtures("package")
+def test_a_check_under_a_name_that_is_taken_is_not_asked_and_says_so() -> None:
+    found = {checked.name: checked for checked in Checks(checkers=packaged(taken=("redis", "runs"))).ask()}
+    assert "redis" not in found
+    clash = found["redis of good-check 1.0"]
+    assert (clash.ok, clash.words) == (False, "a built-in check is called redis, so that this one is not asked")

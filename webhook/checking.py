@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
@@ -99,16 +99,31 @@ class Checks:
         return Checked(name=name, ok=False, words=f"no answer for {seconds:.1f}s", latency_seconds=seconds)
 
 
-def packaged() -> dict[str, Checker]:
+def packaged(*, taken: Collection[str] = ()) -> dict[str, Checker]:
     """The checkers of installed packages; one that cannot be had is there as one that fails, and says why."""
-    found: dict[str, Checker] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    found = {name: _failing(words) for name, words in clashes(taken).items()}
+    for entry in _entries():
+        if entry.name in taken:
+            continue
         found[entry.name] = (
             _failing(f"several packages bring it, {_package(entry)} is one")
             if (entry.name in found)
             else _loaded(entry)
         )
     return found
+
+
+def clashes(taken: Collection[str]) -> dict[str, str]:
+    """The checks of packages whose names are taken: what each is shown as, and why it is not asked."""
+    return {
+        f"{entry.name} of {_package(entry)}": f"a built-in check is called {entry.name}, so that this one is not asked"
+        for entry in _entries()
+        if entry.name in taken
+    }
+
+
+def _entries() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
 
 
 def _loaded(entry: EntryPoint) -> Checker:

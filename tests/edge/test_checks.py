@@ -20,7 +20,7 @@ from webhook.edge.store.keys import ARRIVALS, WORKERS, pulse_key
 from webhook.edge.store.watch import RedisWatch
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.ports import Pulse
-from webhook.wiring.checks import NEEDED, Parts, make_checks
+from webhook.wiring.checks import NAMES, NEEDED, Parts, make_checks
 from webhook.wiring.clock import now
 from webhook.wiring.kept import Reload
 
@@ -69,6 +69,10 @@ def ask(parts: Parts, name: str) -> Checked:
 
 def test_all_is_well_while_nothing_is_broken(parts: Parts) -> None:
     assert [(found.name, found.words) for found in make_checks(parts).ask() if not found.ok] == []
+
+
+def test_the_names_of_the_built_in_ones_are_taken(parts: Parts) -> None:
+    assert make_checks(parts).checkers.keys() == NAMES
 
 
 def test_what_is_needed_is_there() -> None:

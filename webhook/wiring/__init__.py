@@ -265,13 +265,17 @@ def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
         ConfigError: the configuration cannot be used.
         Unavailable: the database does not answer.
     """
+    from webhook.checking import clashes
     from webhook.edge.migration import migrate
     from webhook.edge.store.trust import doubts
+    from webhook.wiring.checks import NAMES
     from webhook.wiring.reload import files_of
 
     current = Current.of(site.config_file)
     if web_config_file is not None:
         read_web_config(web_config_file)
+    for check, words in clashes(NAMES).items():
+        log.warning(words, action="start", check=check)
     if current.config.redis_url is not None:
         for words in doubts(connect(current.config.redis_url)):
             log.warning(words, action="start")

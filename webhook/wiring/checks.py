@@ -16,6 +16,10 @@ from webhook.errors import Unavailable
 from webhook.ports import Pulse
 from webhook.wiring.kept import Reload
 
+#: The built-in checks.
+NAMES: Final = frozenset(
+    ("redis", "database", "configuration", "files", "intake", "runs", "inbox", "alertmanagers", "storage", "clock")
+)
 #: Those without which no notification should come.
 NEEDED: Final = ("redis", "database", "configuration", "intake", "runs")
 #: Those that have to have answered once for the process to have started.
@@ -142,7 +146,7 @@ class Parts:
 
 
 def make_checks(parts: Parts) -> Checks:
-    """The built-in checks and those of packages, of which none takes the name of a built-in one."""
+    """The built-in checks and those of packages, of which none takes the place of a built-in one."""
     built_in = {
         "redis": Checker(ask=parts.redis),
         "database": Checker(ask=parts.database, timeout_seconds=12),
@@ -155,7 +159,7 @@ def make_checks(parts: Parts) -> Checks:
         "storage": Checker(ask=parts.storage_path),
         "clock": Checker(ask=parts.clock),
     }
-    return Checks(checkers=packaged() | built_in, needed=NEEDED, starting=STARTING)
+    return Checks(checkers=packaged(taken=NAMES) | built_in, needed=NEEDED, starting=STARTING)
 
 
 def _whole(span: timedelta) -> timedelta:
