@@ -90,9 +90,10 @@ class Unavailable(WebhookError):
 class Unsealed(Unavailable):
     """What was asked for holds, and is not on the record yet."""
 
-    def __init__(self, words: str = "") -> None:
+    def __init__(self, words: str = "", *, what: str = "what was asked for") -> None:
         super().__init__(RECORD, words)
-        self.args = (f"what was asked for holds, and goes on the record as soon as that can be written: {self}",)
+        why = f": {words}" if words else ""
+        self.args = (f"{what} holds, and goes on the record as soon as {RECORD} takes it{why}",)
 
 
 class TracingError(WebhookError):

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from starlette.requests import Request
 
 from tests.edge.stub import http, stub
 from tests.journey.harness import free_port
+from webhook.cli import cli, exit_status
 from webhook.cli.server import Server
-from webhook.errors import ConfigError, NotAuthenticated, PayloadError, Unavailable, WebhookError
+from webhook.errors import ConfigError, NotAuthenticated, PayloadError, Unavailable, Unsealed, WebhookError
+from webhook.web.answers import error_answer
 
 
 def test_what_it_answers_is_read_as_json() -> None:
@@ -43,6 +47,25 @@ def test_a_mistake_in_that_file_is_told_before_anyone_is_asked(tmp_path: Path) -
 def test_its_own_words_are_repeated(status: str, error: type[WebhookError], words: str) -> None:
     with stub(http(b'{"error": "who are you?"}', status=status)) as server, pytest.raises(error, match=words):
         Server(url=server.url).get("/")
+
+
+@pytest.mark.parametrize(
+    ("verb", "what"),
+    [
+        ("pause --for 1h", "the pause, which `alertmend pauses` shows,"),
+        ("resume P1", "the end of pause P1"),
+        ("runs approve R1", "the approval of run R1"),
+        ("runs cancel R1", "the cancellation of run R1"),
+        ("incidents take-over I1", "the take-over of incident I1"),
+    ],
+)
+def test_what_holds_and_is_not_on_the_record_yet_is_named(verb: str, what: str) -> None:
+    answer = error_answer(Request({"type": "http"}), Unsealed("database is locked"))
+    with stub(http(bytes(answer.body), status="503 Service Unavailable")) as server:
+        told = CliRunner().invoke(cli, [*verb.split(), "--comment=a fire", f"--server.url={server.url}"])
+    assert isinstance(told.exception, Unsealed)
+    words = f"{what} holds, and goes on the record as soon as the audit database takes it: database is locked"
+    assert (str(told.exception), exit_status(told.exception)) == (words, 3)
 
 
 def test_an_answer_of_something_else_is_no_answer() -> None:

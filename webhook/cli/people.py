@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,29 +13,49 @@ import click
 from webhook.cli import options
 from webhook.cli.record import incidents, runs
 from webhook.cli.server import Server
+from webhook.errors import Unsealed
 
 PAUSE_COLUMNS = ("id", "covers", "until", "created_by", "comment")
 
 comment: Callable[[Any], Any] = click.option("--comment", required=True, help="Why; it goes on the record.")
 
 
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Who is told that it holds is told what does."""
+    try:
+        yield
+    except Unsealed as error:
+        raise Unsealed(error.words, what=what) from None
+
+
 def _shared(verb: Any) -> Any:
     return options.server_url(options.http_config_file(comment(verb)))
 
 
-def _run_verb(name: str, done: str, words: str) -> None:
+def _run_verb(name: str, done: str, noun: str, words: str) -> None:
     def verb(id: str, comment: str, server_url: str, http_config_file: Path | None) -> None:
         server = Server(url=server_url, http_config_file=http_config_file)
-        run = server.post(f"/api/v1/runs/{quote(id, safe='')}/{name}", {"comment": comment})
+        with _telling(f"the {noun} of run {id}"):
+            run = server.post(f"/api/v1/runs/{quote(id, safe='')}/{name}", {"comment": comment})
         click.echo(f"run {id} {done}: it is {run['state']} now", err=True)
 
     verb.__doc__ = words
     runs.command(name)(click.argument("id", metavar="ID")(_shared(verb)))
 
 
-_run_verb("approve", "approved", "Approve a run that awaits it. With enough approvals it is decided on again.")
-_run_verb("reject", "rejected", "Reject a run that awaits approval. It is not asked again while its alerts fire.")
-_run_verb("cancel", "cancelled", "Cancel a run; a playbook under way is ended with everything that it started.")
+_run_verb(
+    "approve", "approved", "approval", "Approve a run that awaits it. With enough approvals it is decided on again."
+)
+_run_verb(
+    "reject", "rejected", "rejection", "Reject a run that awaits approval. It is not asked again while its alerts fire."
+)
+_run_verb(
+    "cancel",
+    "cancelled",
+    "cancellation",
+    "Cancel a run; a playbook under way is ended with everything that it started.",
+)
 
 
 @incidents.command("take-over")
@@ -43,7 +64,8 @@ _run_verb("cancel", "cancelled", "Cancel a run; a playbook under way is ended wi
 def take_over(id: str, comment: str, server_url: str, http_config_file: Path | None) -> None:
     """Take over an incident that people were called for: nobody else is, and the alert about it resolves."""
     server = Server(url=server_url, http_config_file=http_config_file)
-    found = server.post(f"/api/v1/incidents/{quote(id, safe='')}/take-over", {"comment": comment})
+    with _telling(f"the take-over of incident {id}"):
+        found = server.post(f"/api/v1/incidents/{quote(id, safe='')}/take-over", {"comment": comment})
     click.echo(f"incident {id} is {found['taken_over_by']}'s now", err=True)
 
 
@@ -67,7 +89,8 @@ def pause(
     """
     server = Server(url=server_url, http_config_file=http_config_file)
     asked = {"matchers": list(matchers), "for": span, "comment": comment, "cancel_running": cancel_running}
-    made = server.post("/api/v1/pauses", asked)
+    with _telling("the pause, which `alertmend pauses` shows,"):
+        made = server.post("/api/v1/pauses", asked)
     click.echo(made["id"])
     click.echo(f"paused until {made['until']}: {', '.join(made['matchers']) or 'everything'}", err=True)
 
@@ -81,7 +104,8 @@ def resume(id: str, comment: str, server_url: str, http_config_file: Path | None
     """End a pause before its time; what it held is decided again."""
     server = Server(url=server_url, http_config_file=http_config_file)
     body = {"comment": comment} if comment else {}
-    ended = server.delete(f"/api/v1/pauses/{quote(id, safe='')}", body)
+    with _telling(f"the end of pause {id}"):
+        ended = server.delete(f"/api/v1/pauses/{quote(id, safe='')}", body)
     click.echo(f"resumed: {', '.join(ended['matchers']) or 'everything'}", err=True)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from urllib.parse import urlencode
 
 from webhook.core.httpconfig import HttpConfig
-from webhook.errors import NotAuthenticated, PayloadError, Problem, Unavailable, WebhookError
+from webhook.errors import NotAuthenticated, PayloadError, Problem, Unavailable, Unsealed, WebhookError
 from webhook.exchange import NoReply, Reply, Request, exchange, fetch, head_of, reason
 from webhook.httpconfig import credentials, read_http_config
 from webhook.located import load, refuse
@@ -35,6 +35,7 @@ class Server:
 
         Raises:
             Unavailable: it does not answer.
+            Unsealed: what was asked for holds; the server cannot put it on the record yet.
             NotAuthenticated: credentials are missing or wrong.
             PayloadError: this cannot be asked.
             WebhookError: it refuses, in its own words.
@@ -96,7 +97,10 @@ class Server:
         return reply
 
     def _refuse(self, reply: Reply) -> NoReturn:
-        words = _words(reply)
+        words, unsealed = _words(reply, "error"), _words(reply, "unsealed")
+        if unsealed is not None:
+            raise Unsealed(unsealed)
+        words = words or f"status {reply.status}: {reply.body.decode('utf-8', 'replace')[:200]}".rstrip(": \n")
         if reply.status == 401:
             raise NotAuthenticated(f"{words} (give --http.config.file)")
         if reply.status == 503:
@@ -130,8 +134,8 @@ def _parsed(reply: Reply) -> Any:
         raise WebhookError("the answer is no JSON; is this the address of an alertmend?") from None
 
 
-def _words(reply: Reply) -> str:
+def _words(reply: Reply, name: str) -> str | None:
     try:
-        return str(json.loads(reply.body)["error"])
+        return str(json.loads(reply.body)[name])
     except (ValueError, TypeError, KeyError):
-        return f"status {reply.status}: {reply.body.decode('utf-8', 'replace')[:200]}".rstrip(": \n")
+        return None

@@ -18,6 +18,7 @@ from webhook.errors import (
     PayloadTooLarge,
     StateConflict,
     Unavailable,
+    Unsealed,
     WebhookError,
 )
 
@@ -56,7 +57,8 @@ def error_answer(_: Request, error: Exception) -> Response:
     assert isinstance(error, WebhookError)
     status = status_of(error)
     headers = {"WWW-Authenticate": 'Basic realm="alertmend", Bearer'} if status == 401 else {}
-    return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
+    why = {"unsealed": error.words} if isinstance(error, Unsealed) else {}
+    return JSONResponse({"error": str(error), **why}, status_code=status, headers=headers)
 
 
 def incident(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _page(name: str) -> Schema:
 _NULLABLE: Final = _or_null(TEXT)
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
-    "Error": _object(error=TEXT),
+    "Error": {**_object(error=TEXT), "properties": {"error": TEXT, "unsealed": TEXT}},
     "Status": _object(status=TEXT),
     "Health": _object(
         status={"enum": ["ok", "failing"]},
