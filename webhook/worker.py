@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     telemetry.configure(format=arguments.log_format, level=arguments.log_level, role=arguments.role)
     if arguments.parent:
         end_with_parent(arguments.parent)
-    site = Site(config_file=arguments.config_file, storage=arguments.storage_path)
+    site = Site(config_file=arguments.config_file, storage=arguments.storage_path, has_runs=arguments.has_runs)
     try:
         if arguments.role == "prepare":
             tracing.check()
@@ -75,6 +75,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config.file", dest="config_file", type=Path, required=True)
     parser.add_argument("--storage.path", dest="storage_path", type=Path, required=True)
     parser.add_argument("--web.config.file", dest="web_config_file", type=Path, help="Looked at by prepare only.")
+    parser.add_argument("--no-runs", dest="has_runs", action="store_false")
     parser.add_argument("--grace", dest="grace_seconds", type=float, default=30.0)
     parser.add_argument("--log.format", dest="log_format", default="logfmt")
     parser.add_argument("--log.level", dest="log_level", default="info")

@@ -79,9 +79,7 @@ def test_it_finds_its_secrets_where_root_keeps_them(unit: Path) -> None:
 
 def test_a_receiver_is_not_handed_the_key_to_a_host() -> None:
     receiver = (REPOSITORY / "deploy/systemd/alertmend-web.service").read_text()
-    assert "LoadCredential=ssh-key:" not in receiver
-    # A file of that name there has to be: the configuration that it shares with the workers is checked by it, too.
-    assert "SetCredential=ssh-key:" in receiver
+    assert "Credential=ssh-key:" not in receiver
 
 
 def test_who_runs_playbooks_has_a_home_that_is_its_state(unit: Path, tmp_path: Path) -> None:

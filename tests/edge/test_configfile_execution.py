@@ -51,6 +51,18 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+def test_a_receiver_needs_none_of_the_secrets_that_playbooks_take(site: Site) -> None:
+    missing = "credentials: [{name: ssh, ssh_private_key_file: ssh-key}]\n"
+    [problem] = site.problems(missing)
+    assert problem.startswith("3:49: ssh_private_key_file: ") and "No such file" in problem
+    found = read_config(site.folder / "alertmend.yml", has_runs=False)
+    assert found.credentials[0].secrets.ssh_private_key_file == str(site.folder / "ssh-key")
+    # One that is there is looked at all the same
+    site.write("ssh-key", "key", mode=0o644)
+    with pytest.raises(ConfigError, match="others may use"):
+        read_config(site.folder / "alertmend.yml", has_runs=False)
+
+
 def test_nothing_said_is_warm_unlimited_and_on_the_worker(site: Site) -> None:
     config = site.read("")
     assert config.confinement == Confinement(warm=True, limits=ProcessLimits(), container=None)

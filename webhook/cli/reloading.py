@@ -31,8 +31,8 @@ class Reloading:
     config_file: Path
     storage: Path
     is_watching: bool
-    #: How the child logs.
-    log_options: Sequence[str]
+    #: How the child logs, and what it need not look for.
+    options: Sequence[str]
     #: The files as they were when they were last taken over or refused, and as they were when last looked at.
     _known: Stamps | None = None
     _seen: Stamps = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Reloading:
         """Whether the files were taken over; what is wrong with them is logged, and the old configuration stays."""
         before = self._stamps()
         command = [sys.executable, "-m", "webhook.wiring.reload", str(self.config_file), str(self.storage)]
-        command += self.log_options
+        command += self.options
         command += ["--only-changed"] if only_changed else []
         status, said = _ask(command)
         # Others may be watched now. What has changed in the meantime is read again.

@@ -73,8 +73,10 @@ def serve(
         _host(grpc_address, option="--grpc.listen-address")
     log_options = [f"--log.format={log_format}", f"--log.level={log_level}"]
     shared = [f"--config.file={config_file}", f"--storage.path={storage_path}", f"--parent={os.getpid()}", *log_options]
+    runs = ["--no-runs"] if role == "web" else []
     web_config = [f"--web.config.file={web_config_file}"] if web_config_file else []
-    reloading = Reloading(config_file=config_file, storage=storage_path, is_watching=watch, log_options=log_options)
+    options = [*log_options, *runs]
+    reloading = Reloading(config_file=config_file, storage=storage_path, is_watching=watch, options=options)
     supervisor = Supervisor(
         grace_seconds=grace_seconds, reloading=reloading, systemd=Systemd.found(), alive=storage_path / "alive"
     )
@@ -84,9 +86,9 @@ def serve(
         if role != "worker":
             for address in filter(None, (listen_address, grpc_address)):
                 _refuse_taken(address)
-        wants_valkey = _prepare([*shared, *web_config])
+        wants_valkey = _prepare([*shared, *web_config, *runs])
         valkey = EmbeddedValkey(storage=storage_path) if wants_valkey else None
-        web = [f"--web.listen-address={listen_address}", *web_config, *(["--web.insecure"] if insecure else [])]
+        web = [f"--web.listen-address={listen_address}", *web_config, *runs, *(["--web.insecure"] if insecure else [])]
         web += [f"--grpc.listen-address={grpc_address}"] if grpc_address else []
         roles = _roles(role, shared, web, grace_seconds)
         try:

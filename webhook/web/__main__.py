@@ -72,7 +72,7 @@ async def _tell_life(server: uvicorn.Server, life: int) -> None:
 
 def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
     storage: Path = arguments.storage_path
-    site = Site(config_file=arguments.config_file, storage=storage)
+    site = Site(config_file=arguments.config_file, storage=storage, has_runs=arguments.has_runs)
     followed = Followed.of(site)
     log_options = [f"--log.format={arguments.log_format}", f"--log.level={arguments.log_level}"]
     config = followed.config
@@ -156,6 +156,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--log.format", dest="log_format", default="logfmt")
     parser.add_argument("--log.level", dest="log_level", default="info")
     parser.add_argument("--parent", type=int, default=0)
+    parser.add_argument("--no-runs", dest="has_runs", action="store_false")
     parser.add_argument("--life", type=int, default=-1)
     return parser.parse_args(argv)
 

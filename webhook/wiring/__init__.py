@@ -271,7 +271,7 @@ def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
     from webhook.wiring.checks import NAMES
     from webhook.wiring.reload import files_of
 
-    current = Current.of(site.config_file)
+    current = Current.of(site)
     if web_config_file is not None:
         read_web_config(web_config_file)
     for check, words in clashes(NAMES).items():

@@ -89,7 +89,7 @@ def open_record(config_file: Path | None, storage: Path) -> Any:
     from webhook.edge.ledger import SqlLedger, open_engine
 
     default = f"sqlite:///{storage.absolute() / 'alertmend.db'}"
-    url = database_url(read_config(config_file), storage) if config_file is not None else default
+    url = database_url(read_config(config_file, has_runs=False), storage) if config_file is not None else default
     file = url.removeprefix("sqlite:///")
     # Asked for it, SQLite would make an empty one, in which every chain holds.
     if file != url and not Path(file).exists():

@@ -35,6 +35,8 @@ class Site:
 
     config_file: Path
     storage: Path
+    #: Whether playbooks are run there; a receiver has not the secrets that they take.
+    has_runs: bool = True
 
 
 @dataclass(slots=True)
@@ -55,8 +57,9 @@ class Followed:
             ConfigError: with every problem.
         """
         found = stamp(site.storage)
-        config, revision = recall_config(site.storage, site.config_file) or (read_config(site.config_file), "")
-        return cls(site, config, revision, found)
+        if kept := recall_config(site.storage, site.config_file):
+            return cls(site, *kept, found)
+        return cls(site, read_config(site.config_file, has_runs=site.has_runs), "", found)
 
     def __call__(self) -> Config:
         """The configuration; what was kept anew counts within a second."""
@@ -84,13 +87,13 @@ class Current:
     _stamp: Stamp | None = None
 
     @classmethod
-    def of(cls, file: Path) -> Current:
-        """The configuration in `file`, with its inventory.
+    def of(cls, site: Site) -> Current:
+        """What stands in the files of a site, with its inventory.
 
         Raises:
             ConfigError: with every problem.
         """
-        return cls(*load(file))
+        return cls(*load(site.config_file, has_runs=site.has_runs))
 
     @classmethod
     def at(cls, site: Site) -> Current:
@@ -100,7 +103,8 @@ class Current:
             ConfigError: with every problem.
         """
         found = stamp(site.storage)
-        current = cls(*(recall(site.storage, site.config_file) or load(site.config_file)), site, found)
+        kept = recall(site.storage, site.config_file) or load(site.config_file, has_runs=site.has_runs)
+        current = cls(*kept, site, found)
         reload = read_reload(site.storage)
         if reload is not None and not reload.ok:
             words = "the files cannot be used: this starts with the last configuration that could"
@@ -146,7 +150,7 @@ class Current:
         )
 
 
-def load(file: Path, *, has_tests: bool = False) -> tuple[Config, Rulebook]:
+def load(file: Path, *, has_tests: bool = False, has_runs: bool = True) -> tuple[Config, Rulebook]:
     """The configuration in `file`, or what rule tests say of one, and its rules with the inventory as Ansible reads it.
 
     Raises:
@@ -157,7 +161,7 @@ def load(file: Path, *, has_tests: bool = False) -> tuple[Config, Rulebook]:
     specs = ArgumentSpecs(elsewhere=inventory.variables if inventory else None)
     try:
         groups = inventory.groups if inventory else None
-        config = read_config(file, check_vars=specs.check, groups=groups, has_tests=has_tests)
+        config = read_config(file, check_vars=specs.check, groups=groups, has_tests=has_tests, has_runs=has_runs)
     except ConfigError as error:
         raise ConfigError([*error.problems, *problems]) from None
     if inventory is None:

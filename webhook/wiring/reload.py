@@ -34,7 +34,7 @@ def take_over(site: Site, *, actor: str = "alertmend", only_changed: bool = Fals
     """
     at, before = now().timestamp(), read_reload(site.storage)
     try:
-        fresh = Current.of(site.config_file)
+        fresh = Current.of(site)
     except ConfigError as error:
         files = [*(before.files if before else ()), str(site.config_file), *(str(p.file) for p in error.problems)]
         problems = tuple(str(problem) for problem in error.problems)
@@ -60,6 +60,7 @@ async def take_over_aside(site: Site, *, actor: str, log_options: Sequence[str])
         Unavailable: the record does not take it, or nothing came of it.
     """
     command = [sys.executable, "-m", "webhook.wiring.reload", str(site.config_file), str(site.storage)]
+    command += [] if site.has_runs else ["--no-runs"]
     child = await asyncio.create_subprocess_exec(
         *command, f"--actor={actor}", *log_options, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
     )
@@ -100,11 +101,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("storage", type=Path)
     parser.add_argument("--actor", default="alertmend")
     parser.add_argument("--only-changed", action="store_true")
+    parser.add_argument("--no-runs", dest="has_runs", action="store_false")
     parser.add_argument("--log.format", dest="log_format", default="logfmt")
     parser.add_argument("--log.level", dest="log_level", default="info")
     arguments = parser.parse_args(argv)
     telemetry.configure(format=arguments.log_format, level=arguments.log_level, role="reload")
-    site = Site(config_file=arguments.config_file, storage=arguments.storage)
+    site = Site(config_file=arguments.config_file, storage=arguments.storage, has_runs=arguments.has_runs)
     try:
         fresh = take_over(site, actor=arguments.actor, only_changed=arguments.only_changed)
     except ConfigError as error:

@@ -114,10 +114,13 @@ def read_config(
     check_vars: CheckVars | None = None,
     groups: Collection[str] | None = None,
     has_tests: bool = False,
+    has_runs: bool = True,
 ) -> Config:
     """The configuration in `path` with the rule files that it names.
 
     The rules' vars are checked if someone is given who can, and the groups that are named, if the inventory's are.
+
+    A machine that `has_runs` has the secrets that they take; on another one they may be missing.
 
     A file that `has_tests` is one of rule tests: its playbooks need not be there, unless it says where they are.
 
@@ -170,6 +173,7 @@ def read_config(
         # A rule with a mistake is not among them.
         rules=None if problems else [rule.name for rule in rules],
         groups=groups,
+        must_exist=has_runs,
     )
     refuse(problems)
     return Config(

@@ -22,6 +22,7 @@ from webhook.located import (
     items,
     mapping,
     otherwise,
+    relative_path,
     string_list,
     text,
 )
@@ -91,9 +92,12 @@ def _container(node: Node | None) -> Container | None:
 
 
 def read_credentials(
-    node: Node | None, *, rules: Collection[str] | None, groups: Collection[str] | None
+    node: Node | None, *, rules: Collection[str] | None, groups: Collection[str] | None, must_exist: bool
 ) -> tuple[Credential, ...]:
-    """The credentials, for rules and groups that there are; None: it is not known which there are."""
+    """The credentials, for rules and groups that there are; None: it is not known which there are.
+
+    Their files `must_exist` where playbooks are run.
+    """
     found: dict[str, Credential] = {}
     for item in items(node):
         fields = mapping(item, known=_CREDENTIAL, required={"name"})
@@ -106,7 +110,7 @@ def read_credentials(
             name=name,
             rules=_names(fields.get("rules"), rules, kind="rule"),
             groups=_names(fields.get("groups"), groups, kind="group in the inventory"),
-            secrets=Secrets(**{secret: _secret_file(fields.get(secret)) for secret in _SECRETS}),
+            secrets=Secrets(**{secret: _secret_file(fields.get(secret), must_exist) for secret in _SECRETS}),
         )
     return tuple(found.values())
 
@@ -121,7 +125,10 @@ def _names(node: Node | None, known: Collection[str] | None, *, kind: str) -> fr
     return frozenset(name for _, name in names if name is not None)
 
 
-def _secret_file(node: Node | None) -> str:
+def _secret_file(node: Node | None, must_exist: bool) -> str:
+    named = relative_path(node)
+    if named is not None and not must_exist and not named.exists():
+        return os.path.abspath(named)
     file = existing_file(node)
     if node is None or file is None:
         return ""
