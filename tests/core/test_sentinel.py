@@ -24,6 +24,14 @@ def test_a_password_may_come_alone() -> None:
     assert "secret" not in repr(found)
 
 
+def test_what_the_sentinels_ask_for_stands_in_the_query() -> None:
+    found = parse_sentinels("sentinels://:p@one/m?sentinel_username=a&sentinel_password=b%26c&ssl_ca_certs=/ca.pem")
+    assert found.tls == {"ssl": True, "ssl_ca_certs": "/ca.pem"}
+    assert found.asking == {"username": "a", "password": "b&c", **found.tls}
+    assert "b&c" not in repr(found)
+    assert parse_sentinels("sentinel://one/m").asking == {"username": None, "password": None}
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -34,6 +42,9 @@ def test_a_password_may_come_alone() -> None:
         "sentinel://one/my master",
         "sentinel://one/mymaster/x",
         "sentinel://one/mymaster?db=1",
+        "sentinel://one/mymaster?sentinel_password",
+        "sentinel://one/mymaster?ssl_ca_certs=/ca.pem",
+        "sentinels://one/mymaster#0",
         "redis://one/0",
     ],
 )

@@ -1,18 +1,26 @@
-"""A Redis behind Sentinels, as a URL: `sentinel://user:password@one:26379,two:26379/mymaster/0`."""
+"""A Redis behind Sentinels, as a URL: `sentinel://user:password@one:26379,two:26379/mymaster/0`.
+
+With `sentinels://` it and the Sentinels are spoken to over TLS. What they ask for stands in the query, by redis-py's
+names: `sentinel_username`, `sentinel_password`, `ssl_ca_certs`.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 from webhook.core.address import split_address
 from webhook.core.placeholder import Unfit
 
-SCHEME = "sentinel://"
+SCHEMES = ("sentinel://", "sentinels://")
 DEFAULT_PORT = 26379
 
-_URL = re.compile(r"sentinel://(?:([^:@/]*)(?::([^@/]*))?@)?([^/@?#]+)/([A-Za-z0-9._-]+)(?:/([0-9]{1,2}))?")
+_URL = re.compile(
+    r"sentinel(s?)://(?:([^:@/]*)(?::([^@/]*))?@)?([^/@?#]+)/([A-Za-z0-9._-]+)(?:/([0-9]{1,2}))?(?:\?([^#]*))?"
+)
+_OPTIONS = frozenset({"sentinel_username", "sentinel_password", "ssl_ca_certs"})
 _HAS_PORT = re.compile(r".*(?:[^:\]]|\]):[0-9]+")
 
 
@@ -26,11 +34,27 @@ class Sentinels:
     database: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    #: What the Sentinels themselves ask for.
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    has_tls: bool = False
+    #: Whose certificates are trusted; None: those that the system trusts.
+    ssl_ca_certs: str | None = None
+
+    @property
+    def tls(self) -> dict[str, Any]:
+        """As redis-py is told, for the primary and for the Sentinels."""
+        return {"ssl": True, "ssl_ca_certs": self.ssl_ca_certs} if self.has_tls else {}
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """As redis-py is told, for the Sentinels."""
+        return {"username": self.sentinel_username, "password": self.sentinel_password, **self.tls}
 
 
 def is_sentinel(url: str) -> bool:
     """Whether a URL is one of these."""
-    return url.startswith(SCHEME)
+    return url.startswith(SCHEMES)
 
 
 def parse_sentinels(url: str) -> Sentinels:
@@ -44,13 +68,23 @@ def parse_sentinels(url: str) -> Sentinels:
         raise Unfit(
             "it looks like sentinel://user:password@one:26379,two:26379,three:26379/NAME, NAME being the primary's"
         )
-    username, password, hosts, primary, database = found.groups()
+    tls, username, password, hosts, primary, database, query = found.groups()
+    try:
+        options = dict(parse_qsl(query or "", keep_blank_values=True, strict_parsing=bool(query)))
+    except ValueError:
+        raise Unfit("what follows the ? are not names with values") from None
+    if unknown := options.keys() - _OPTIONS:
+        raise Unfit(f"after the ? only {', '.join(sorted(_OPTIONS))} are known, and not {min(unknown)!r}")
+    if "ssl_ca_certs" in options and not tls:
+        raise Unfit("ssl_ca_certs is for TLS: write sentinels://")
     return Sentinels(
         addresses=tuple(_address(host) for host in hosts.split(",")),
         primary=primary,
         database=int(database or 0),
         username=unquote(username) if username else None,
         password=unquote(password) if password else None,
+        has_tls=bool(tls),
+        **options,
     )
 
 

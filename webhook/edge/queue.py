@@ -17,7 +17,7 @@ from urllib.parse import quote
 from celery import Celery
 from kombu.serialization import dumps
 
-from webhook.core.sentinel import is_sentinel, parse_sentinels
+from webhook.core.sentinel import Sentinels, is_sentinel, parse_sentinels
 from webhook.ports import Doorbell, Errand
 
 #: Two queues with workers of their own: a long playbook never delays a decision.
@@ -43,6 +43,7 @@ def task_name(errand: Errand) -> str:
 
 def make_app(broker_url: str) -> Celery:
     """The Celery application on one broker, with every setting that loses or doubles work by default set."""
+    sentinels = parse_sentinels(broker_url) if is_sentinel(broker_url) else None
     app: Celery = Celery("alertmend", broker=_broker_url(broker_url), set_as_current=False)
     app.conf.update(
         # Acknowledge after the work: a killed worker's message comes again.
@@ -71,8 +72,9 @@ def make_app(broker_url: str) -> Celery:
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
             "health_check_interval": 15,
-            **({"master_name": parse_sentinels(broker_url).primary} if is_sentinel(broker_url) else {}),
+            **(_asking(sentinels) if sentinels else {}),
         },
+        broker_use_ssl={"ssl_ca_certs": sentinels.ssl_ca_certs} if sentinels and sentinels.has_tls else None,
         task_default_queue="intake",
         task_create_missing_queues=True,
         worker_hijack_root_logger=False,
@@ -136,6 +138,11 @@ def make_message(app: Celery) -> Callable[[Doorbell], tuple[str, bytes]]:
         return KEY_PREFIX + QUEUES[doorbell.errand], json.dumps(wire).encode()
 
     return message
+
+
+def _asking(sentinels: Sentinels) -> dict[str, Any]:
+    patience = {"socket_timeout": 5, "socket_connect_timeout": 5}
+    return {"master_name": sentinels.primary, "sentinel_kwargs": {**patience, **sentinels.asking}}
 
 
 def _broker_url(url: str) -> str:

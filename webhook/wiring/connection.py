@@ -38,7 +38,7 @@ def connect(url: str, *, patience_seconds: float = 10, retries: int = 1) -> Any:
     from redis.sentinel import Sentinel
 
     found = parse_sentinels(url)
-    asked = {"socket_timeout": 2, "socket_connect_timeout": 2}
+    asked = {"socket_timeout": 2, "socket_connect_timeout": 2, **found.asking}
     sentinel: Any = Sentinel(found.addresses, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     return sentinel.master_for(found.primary, **settings, **_login(found))
 
@@ -58,7 +58,7 @@ def connect_async(url: str) -> Any:
     from redis.asyncio.sentinel import Sentinel
 
     found = parse_sentinels(url)
-    asked = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    asked = {"socket_timeout": 1, "socket_connect_timeout": 1, **found.asking}
     sentinel: Any = Sentinel(found.addresses, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     return sentinel.master_for(found.primary, **settings, **_login(found))
 
@@ -69,7 +69,7 @@ def copies(url: str) -> int:
 
 
 def _login(found: Sentinels) -> dict[str, Any]:
-    return {"db": found.database, "username": found.username, "password": found.password}
+    return {"db": found.database, "username": found.username, "password": found.password, **found.tls}
 
 
 def open_ledger(config: Config, storage: Path) -> Any:

@@ -16,7 +16,7 @@ from webhook.core.httpconfig import Server
 from webhook.core.placeholder import Unfit
 from webhook.core.redaction import Redaction, RedactionError
 from webhook.core.rule import Limits, Rule
-from webhook.core.sentinel import SCHEME, is_sentinel, parse_sentinels
+from webhook.core.sentinel import SCHEMES, is_sentinel, parse_sentinels
 from webhook.edge.configfile.alertmanagers import read_alertmanagers
 from webhook.edge.configfile.checkpoints import Checkpoints, read_checkpoints
 from webhook.edge.configfile.escalations import read_escalations
@@ -67,7 +67,7 @@ _TOP = {
     "audit",
     "heartbeat",
 }
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", SCHEME)
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", *SCHEMES)
 _DATABASE_SCHEMES = ("postgresql://", "postgres://", "sqlite:///")
 
 
