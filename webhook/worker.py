@@ -36,6 +36,8 @@ log = structlog.get_logger()
 TICK_SECONDS = 1.0
 RING_AGAIN_SECONDS = 30.0
 CARE_SECONDS = 60.0
+#: So often it is said again that something has to wait.
+AGAIN_SECONDS = 60.0
 #: Who leads says so with every tick; one that was killed is followed within seconds.
 LEADERSHIP = timedelta(seconds=3)
 
@@ -221,15 +223,23 @@ def _upkeep_beat(services: Services) -> Callable[[], None]:
 
 
 def _repeat(services: Services, beat: Callable[[], None], every: float, over: threading.Event, *, action: str) -> None:
+    told_at: float | None = None
     while not over.wait(every):
         try:
             services.current.follow()
             beat()
         except (Unavailable, StateConflict) as error:
-            log.warning("it has to wait", action=action, error=str(error))
+            # A line each second would bury what else there is to read of an outage.
+            if told_at is None or time.monotonic() - told_at > AGAIN_SECONDS:
+                log.warning("it has to wait", action=action, error=str(error))
+                told_at = time.monotonic()
             _count(services, error)
         except Exception:
             log.exception("it failed", action=action)
+        else:
+            if told_at is not None:
+                log.info("it goes on", action=action)
+                told_at = None
 
 
 def _get_ready(services: Services, role: str) -> None:
