@@ -26,7 +26,7 @@ from tests.flow.scene import Scene, alert, rule
 from tests.web.conftest import Client
 from tests.web.test_receiver import ALERT, body
 from webhook.core.rule import Breaker, Guards, Mode
-from webhook.core.run import TaskResult, TaskStatus
+from webhook.core.run import RunState, TaskResult, TaskStatus
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import Role, WebConfig
@@ -266,6 +266,14 @@ def test_a_run_that_waits_for_people_says_which_alert_it_is_for(client: Client, 
     assert "Because of <strong>Slow</strong>" in text
 
 
+def test_a_run_says_when_its_worker_is_not_heard_of(client: Client, scene: Scene) -> None:
+    run = replace(scene.runs[0], id="r1", state=RunState.RUNNING, outcome=None, finished_at=None, owner="w1:1")
+    scene.ledger.append(Batch(id="b1", at=run.created_at, events=(), runs=(run,)))
+    assert "w1:1, <strong>not heard of</strong>" in client.get("/runs/r1").text
+    scene.store.renew(["r1"], owner="w1:1", lease=timedelta(seconds=8))
+    assert "not heard of" not in client.get("/runs/r1").text
+
+
 def test_the_hash_of_a_playbook_is_that_of_the_whole_file(scene: Scene, tmp_path: Path) -> None:
     content = b"# long\n" * MOST_BYTES
     (tmp_path / scene.runs[0].playbook).write_bytes(content)
@@ -274,6 +282,11 @@ def test_the_hash_of_a_playbook_is_that_of_the_whole_file(scene: Scene, tmp_path
     assert found is not None
     assert found.hash == hashlib.sha256(content).hexdigest()
     assert len(found.text) == MOST_BYTES
+    assert "as it lies there now" in found.note.lower()
+    told = {found.hash: "As it was when this was decided.", "0" * 64: "it was another one, 0000000000000000…"}
+    for then, words in told.items():
+        again = read_source(lambda: desk, scene.runs[0], then=then)  # type: ignore[arg-type, return-value]
+        assert again is not None and words in again.note
 
 
 def test_the_tasks_of_a_role_hang_together() -> None:

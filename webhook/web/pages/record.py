@@ -16,12 +16,12 @@ from webhook.core.audit import Event, timestamp
 from webhook.core.run import Run, RunState, TaskStatus
 from webhook.core.search import Query, read_query, term
 from webhook.core.transcript import task_results, text_of
-from webhook.errors import NotFound, Unavailable
+from webhook.errors import NotFound, Unavailable, WebhookError
 from webhook.web.answers import SHOWN
 from webhook.web.api import DEFAULT_LIMIT, Asked, listing, read_asked
 from webhook.web.live import RunAccount
 from webhook.web.pages.charts import probe_chart
-from webhook.web.pages.source import read_source
+from webhook.web.pages.source import Source, read_source
 from webhook.web.pages.tasks import branches_of
 from webhook.web.pages.timeline import approval_of, lasted, said_of, steps_of
 from webhook.wiring.clock import now
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MOST_STEPS = 2000
 #: Of more rows, a chart is drawn from the newest.
 MOST_CHARTED = 1000
+#: In so many of the last ones the revision of a run is looked for.
+_MOST_RELOADS = 50
 #: So many values of a facet are offered.
 _OFFERED = 30
 
@@ -123,18 +125,34 @@ class OneRun:
             passages = ()
         results = tuple(run.task_results) if run.state is RunState.FINISHED else tuple(task_results(passages))
         decision = await run_in_threadpool(self._decision, run)
+        revision = (decision.get("evidence") or {}).get("rules")
         return {
             "run": replace(run, task_results=results),
             "output": text_of(passages),
             "is_going": run.state is not RunState.FINISHED,
+            "is_unheard": await run_in_threadpool(self._is_unheard, run),
             "took": _seconds(run.started_at, run.finished_at),
             "branches": branches_of(results),
             "first_failure": _first_failure(results),
             "probes": probe_chart(run.probes, acted_at=run.acted_at),
-            "revision": (decision.get("evidence") or {}).get("rules"),
+            "revision": revision,
             "alert": decision.get("alert"),
-            "source": await run_in_threadpool(read_source, self.desk, run),
+            "source": await run_in_threadpool(self._source, run, revision),
         }
+
+    def _is_unheard(self, run: Run) -> bool:
+        """Whether the worker that plays it does not renew its lease."""
+        try:
+            return run.state is RunState.RUNNING and bool(self.desk().store.without_lease([run.id]))
+        except WebhookError:
+            return False
+
+    def _source(self, run: Run, revision: str | None) -> Source | None:
+        query, kept = Query(terms=(term("event", Event.RELOAD.value),)), f'"revision":"{revision}"'
+        reloads = self.ledger.page(listing("audit"), query, limit=_MOST_RELOADS, seconds=0.2).rows if revision else []
+        bodies = (json.loads(row["body"]) for row in reloads if kept in row["body"])
+        digests = next((body.get("playbooks") or {} for body in bodies), {})
+        return read_source(self.desk, run, then=digests.get(run.playbook, ""))
 
     def _decision(self, run: Run) -> Mapping[str, Any]:
         """The body of the decision behind it: to run it, or to ask people first."""

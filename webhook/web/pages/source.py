@@ -25,13 +25,17 @@ class Source:
     note: str
 
 
-def read_source(desk: Callable[[], Desk], run: Run) -> Source | None:
-    """The run's playbook; None when it cannot be read any more."""
+def read_source(desk: Callable[[], Desk], run: Run, *, then: str = "") -> Source | None:
+    """The run's playbook; None when it cannot be read any more. `then` it had this SHA-256, if that is known."""
     try:
         folder = desk().current.config.playbooks
         content = (folder / run.playbook).read_bytes()
     except (OSError, WebhookError):
         return None
-    note = "As it lies there now; the roles that it uses are beside it."
-    text = content[:MOST_BYTES].decode(errors="replace")
-    return Source(text=text, hash=hashlib.sha256(content).hexdigest(), note=note)
+    text, hash = content[:MOST_BYTES].decode(errors="replace"), hashlib.sha256(content).hexdigest()
+    words = "As it lies there now"
+    if then == hash:
+        words = "As it was when this was decided"
+    elif then:
+        words += f"; it was another one, {then[:16]}…, when this was decided"
+    return Source(text=text, hash=hash, note=f"{words}. The roles that it uses are beside it.")
