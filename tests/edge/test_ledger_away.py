@@ -86,6 +86,24 @@ def test_a_postgresql_that_ended_the_connection_is_connected_to_again(postgres_u
     engine.dispose()
 
 
+def test_a_postgresql_whose_tables_someone_locks_is_unavailable_to_who_looks_and_not_waited_for(
+    postgres_url: str,
+) -> None:
+    engine = open_engine(postgres_url)
+    migrate(engine)
+    ledger, other = SqlLedger(engine=engine), open_engine(postgres_url)
+    with other.connect() as connection:
+        # So that who would wait for it fails here, and does not hang.
+        connection.execute(text("SET idle_in_transaction_session_timeout = '60s'"))
+        connection.execute(text("LOCK TABLE counts, runs IN ACCESS EXCLUSIVE MODE"))
+        for look in (ledger.tally, ledger.unfinished_runs):
+            with pytest.raises(Unavailable, match="lock timeout"):
+                look()
+    other.dispose()
+    assert ledger.tally().seq == 0
+    engine.dispose()
+
+
 def test_a_sqlite_that_may_only_be_read_is_read(tmp_path: Path) -> None:
     writable = open_engine(f"sqlite:///{tmp_path / 'alertmend.db'}")
     migrate(writable)

@@ -81,6 +81,9 @@ def test_a_run_that_redis_was_away_from_for_longer_than_a_lease_ends_as_if_it_ha
     until(lambda: (alertmend.folder / "begun").exists(), "the playbook has begun")
     server.send_signal(signal.SIGSTOP)
     try:
+        # Whoever wants to know what is the matter is told so, and does not wait for Redis as its workers do.
+        page = http.get(f"{alertmend.url}/", timeout=20)
+        assert page.status_code == 200 and "Redis is not available" in page.text
         # The world's own time: nobody can be asked whether a lease has run out while nobody answers.
         time.sleep(1.5 * LEASE.total_seconds())
     finally:

@@ -10,8 +10,11 @@ import pytest
 
 from tests.web.conftest import Client, application
 from tests.web.test_receiver import ALERT, PATH, body
+from webhook.core.metric import Counts
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
+from webhook.errors import Unavailable
+from webhook.web.metrics import Refused
 
 
 @pytest.fixture
@@ -40,12 +43,14 @@ def test_counters_without_labels_are_there_before_anything_was_counted(client: C
 
 
 def test_refused_notifications_are_counted_by_code_and_outlive_the_process(own_ledger: SqlLedger) -> None:
-    first = Client(application(own_ledger))
+    app = application(own_ledger)
+    first = Client(app)
     for sent in ("no JSON", "{}", "x" * 5000):
         first.post(PATH, content=sent)
     first.post(PATH, json=body(ALERT), headers={"origin": "http://evil"})
-    # Written by whoever is scraped, and shown by any other process.
-    first.get("/metrics")
+    # Who looks waits for nobody who writes: a database that is locked takes seconds to say so.
+    assert not [name for name in shown(first.get("/metrics")) if "notifications" in name and "code" in name]
+    app.state.refused.write()
     found = shown(Client(application(own_ledger)).get("/metrics"))
     assert {name: value for name, value in found.items() if "notifications" in name} == {
         'alertmend_notifications_total{code="400"}': 2,
@@ -72,3 +77,22 @@ def test_what_could_not_be_written_down_is_kept_until_it_can(own_ledger: SqlLedg
     hidden.rename(file)
     app.state.refused.write()
     assert sum(own_ledger.tally().counts.values()) == 1
+
+
+def test_what_could_not_be_written_down_is_tried_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.web.metrics._LATER_SECONDS", 0.01)
+    tried: list[Counts] = []
+
+    def add(counts: Counts) -> None:
+        tried.append(counts)
+        if len(tried) < 3:
+            raise Unavailable("the audit database", "locked")
+
+    async def refuse() -> None:
+        refused = Refused(add=add)
+        refused.count(400)
+        while len(tried) < 3:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(refuse(), 60))
+    assert [list(counts.values()) for counts in tried] == [[1], [1], [1]]

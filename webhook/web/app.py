@@ -68,7 +68,7 @@ def make_app(
             Route(f"{RECEIVER_PATH}/", receiver, methods=["POST"]),
             *_health(watched, authenticator),
             Route("/-/reload", endpoint(Reloaded(authenticator=authenticator, take_over=take_over)), methods=["POST"]),
-            Route("/metrics", endpoint(Metrics(authenticator=authenticator, refused=refused, gauges=watched.gauges))),
+            Route("/metrics", endpoint(Metrics(authenticator=authenticator, gauges=watched.gauges))),
             Route("/api/v1/audit/verify", endpoint(Verified(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/audit/checkpoints", endpoint(Checkpointed(ledger=ledger, authenticator=authenticator))),
             Route("/api/v1/audit/export", endpoint(Exported(ledger=ledger, authenticator=authenticator))),

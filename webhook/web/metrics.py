@@ -61,8 +61,9 @@ class Refused:
                     self._counts[series] = self._counts.get(series, 0) + value
 
     async def _write_later(self) -> None:
-        await asyncio.sleep(_LATER_SECONDS)
-        await run_in_threadpool(self.write)
+        while self._counts:
+            await asyncio.sleep(_LATER_SECONDS)
+            await run_in_threadpool(self.write)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,6 @@ class Metrics:
     """Every metric, in the format that the one who asks prefers."""
 
     authenticator: Authenticator
-    refused: Refused
     gauges: Callable[[], Gauges]
 
     async def __call__(self, request: Request) -> Response:
@@ -83,5 +83,4 @@ class Metrics:
         from webhook.edge.exposition import expose
         from webhook.wiring.gauges import METRICS
 
-        self.refused.write()
         return expose(METRICS, self.gauges().read(now()), accept=accept)

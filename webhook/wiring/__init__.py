@@ -277,7 +277,7 @@ def prepare(site: Site, *, web_config_file: Path | None = None) -> Config:
     for check, words in clashes(NAMES).items():
         log.warning(words, action="start", check=check)
     if current.config.redis_url is not None:
-        for words in doubts(connect(current.config.redis_url)):
+        for words in doubts(connect(current.config.redis_url, patience_seconds=2, retries=0)):
             log.warning(words, action="start")
     site.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
     ledger = open_ledger(current.config, site.storage)

@@ -63,7 +63,9 @@ def build_desk(site: Site) -> Desk:
 
     current = Current.at(site)
     url = redis_url(current.config, site.storage)
-    store = RedisStore(client=connect(url), message=message_maker(url), copies=copies(url))
+    # Whoever looks at a page is told that Redis hangs before they give up, and keeps no thread from others for long.
+    client = connect(url, patience_seconds=3, retries=0)
+    store = RedisStore(client=client, message=message_maker(url), copies=copies(url))
     ledger = open_ledger(current.config, site.storage)
     change = Change(store=store, ledger=ledger)
     people = People(change=change, rulebook=lambda: current.rulebook, now=now, new_id=new_id)

@@ -27,6 +27,8 @@ _PATIENCE = {
 _APPENDING = text(
     "SELECT set_config('lock_timeout', '10s', true), set_config('idle_in_transaction_session_timeout', '60s', true)"
 )
+#: Whoever looks waits no longer for someone who locks a table, and is told so before they give up.
+_LOOKING = text("SELECT set_config('lock_timeout', '3s', true)")
 #: Any number; the same in every process that appends to one PostgreSQL.
 _APPEND_LOCK = 0x616D656E64
 
@@ -61,6 +63,8 @@ def reading(engine: Engine, *, alone: bool = False) -> Iterator[Connection]:
     """A connection to ask; with each statement `alone` in no transaction. An error of the database is `Unavailable`."""
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if alone else {}
     with answering(), engine.connect().execution_options(**options) as connection:
+        if is_postgresql(connection) and not alone:
+            connection.execute(_LOOKING)
         yield connection
 
 

@@ -36,8 +36,9 @@ def look_at_clock(config: Config, storage: Path) -> Iterator[Finding]:
 
 def _elsewhere(config: Config, storage: Path) -> Iterator[tuple[str, datetime]]:
     # Who does not answer was found out before.
-    if config.redis_url is not None and (there := time_at(connect(config.redis_url))) is not None:
-        yield "Redis", there
+    if config.redis_url is not None:
+        there = time_at(connect(config.redis_url, patience_seconds=2, retries=0))
+        yield from [("Redis", there)] if there else []
     if config.database_url is not None:
         engine = open_engine(database_url(config, storage))
         try:
