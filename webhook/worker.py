@@ -61,8 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         with tracing.sent_from(arguments.role):
             services = build_worker(site)
-            threading.Thread(target=_tell_life, args=(arguments.life,), name="life", daemon=True).start()
-            return _serve(services, site.storage, role=arguments.role, grace_seconds=arguments.grace_seconds)
+            return _serve(services, site.storage, arguments)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -93,8 +92,8 @@ def _tell_life(life: int) -> None:
         time.sleep(LIFE_SECONDS)
 
 
-def _serve(services: Services, storage: Path, *, role: str, grace_seconds: float) -> int:
-    over = threading.Event()
+def _serve(services: Services, storage: Path, asked: argparse.Namespace) -> int:
+    role, over = asked.role, threading.Event()
     heart = Heart(
         role=role,
         owner=services.owner,
@@ -106,6 +105,10 @@ def _serve(services: Services, storage: Path, *, role: str, grace_seconds: float
         # It has no work: it ends at once, and is started again.
         end=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
+    with suppress(Unavailable):
+        # Before its first sign of life: who waits for that asks next who is there.
+        heart.start()
+    threading.Thread(target=_tell_life, args=(asked.life,), name="life", daemon=True).start()
     _register(services, heart)
     if role == "intake":
         # One at a time and in order of arrival: two processes give more, this one's order is simple to reason about.
@@ -119,7 +122,7 @@ def _serve(services: Services, storage: Path, *, role: str, grace_seconds: float
         arguments = (services, what, seconds, over)
         threading.Thread(target=_repeat, args=arguments, kwargs={"action": action}, name=action, daemon=True).start()
     signals.worker_ready.connect(lambda **_: _get_ready(services, role), weak=False)
-    signals.worker_shutting_down.connect(lambda **_: _close_after(services, grace_seconds, over), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: _close_after(services, asked.grace_seconds, over), weak=False)
     worker = services.app.Worker(
         queues=[role],
         pool=pool,

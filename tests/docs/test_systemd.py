@@ -97,6 +97,11 @@ def test_who_runs_playbooks_has_a_home_that_is_its_state(unit: Path, tmp_path: P
         assert homes[service["User"]] == f"/var/lib/{service['StateDirectory']}"
 
 
+def test_what_it_read_is_not_written_to_the_disk_when_it_is_aborted(unit: Path) -> None:
+    # Where systemd-coredump is installed, it keeps what the watchdog's SIGABRT leaves; by default it may.
+    assert _service(unit)["LimitCORE"] == "0"
+
+
 def test_it_is_called_as_the_program_wants_it(unit: Path) -> None:
     command = cli.get_command(None, "serve")  # type: ignore[arg-type]
     assert command is not None

@@ -56,6 +56,12 @@ def test_it_says_since_when_it_is_busy_and_what_is_wrong_with_the_record() -> No
     assert [pulse.record for pulse in world.pulses][1:] == ["the audit database is not available: disk I/O error"] * 2
 
 
+def test_it_is_there_before_it_has_looked_at_the_record() -> None:
+    world = World(words="a database that is away takes its time to say so")
+    heart(world).start()
+    assert [pulse.record for pulse in world.pulses] == [""]
+
+
 def test_it_says_why_the_files_of_its_machine_cannot_be_used() -> None:
     world = World()
     for problems in ((), ("rules.yml:1:1: it is empty", "more"), ()):

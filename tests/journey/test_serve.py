@@ -189,9 +189,10 @@ def test_what_hangs_is_killed_and_started_again_and_systemd_hears_how_it_is(
         systemd.bind(f"{folder}/notify")
         systemd.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", f"{folder}/notify")
-        alertmend.start()
-        # Every role is up when systemd hears that it is ready, and whoever looks at the file finds it
+        alertmend.begin()
+        # Every role is up when systemd hears that it is ready, and whoever asks it or looks at the file finds it
         until(lambda: systemd.recv(100) == b"READY=1", "it is ready")
+        assert http.get(f"{alertmend.url}/readyz", timeout=60).text == '{"status":"ready"}'
         until((alertmend.folder / "data/alive").exists, "whoever looks sees that all is well")
         for role in ("webhook.web", "intake", "runs", "valkey-server"):
             pid = _pid(alertmend, role) if role == "valkey-server" else alertmend.child(role)

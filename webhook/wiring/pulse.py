@@ -65,6 +65,14 @@ class Heart:
             with self._lock:
                 del self._busy[number]
 
+    def start(self) -> None:
+        """The worker is there; all else is looked at with its first beat.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        self.watch.pulse(self._pulse(), lease=LEASE)
+
     def beat(self) -> None:
         """Say it.
 
