@@ -15,8 +15,8 @@ from tests.playbooks.debian import find
 
 #: What is run lies here, under the home of someone or under /tmp perhaps.
 PLACES = sorted({str(REPOSITORY), sys.prefix, sys.base_prefix})
-#: Its arguments: a folder, a name, and what systemd-nspawn is told besides. What this machine starts, that one does not. Where
-#: no systemd hands out control groups, it makes its own.
+#: Its arguments: a folder, a name, and what systemd-nspawn is told besides. What this machine starts, that one does not.
+#: Where no systemd hands out control groups, it makes its own.
 BOOT = """\
 set -eu
 folder=$1 name=$2; shift 2
@@ -30,8 +30,9 @@ if [ ! -d /run/systemd/system ]; then
     if [ -e "$top/cgroup.procs" ]; then mkdir "$top/$name"; echo $$ > "$top/$name/cgroup.procs"; fi
   done
 fi
-UNIFIED_CGROUP_HIERARCHY=1 exec systemd-nspawn --quiet --directory="$folder/root" --machine="$name" --register=no \\
-  --private-network --resolv-conf=off --timezone=off --link-journal=no --console=pipe --boot "$@" systemd.unit=basic.target
+UNIFIED_CGROUP_HIERARCHY=1 exec systemd-nspawn --quiet --directory="$folder/root" --machine="$name" \\
+  --register=no --private-network --resolv-conf=off --timezone=off --link-journal=no --console=pipe \\
+  --boot "$@" systemd.unit=basic.target
 """
 
 
