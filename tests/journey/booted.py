@@ -15,7 +15,7 @@ from tests.playbooks.debian import find
 
 #: What is run lies here, under the home of someone or under /tmp perhaps.
 PLACES = sorted({str(REPOSITORY), sys.prefix, sys.base_prefix})
-#: Its arguments: a folder, a name, and what systemd-nspawn is told besides. What this machine starts, it does not start.
+#: Its arguments: a folder, a name, and what systemd-nspawn is told besides. Nothing of this machine's is started.
 #: Where no systemd hands out control groups, it makes its own.
 BOOT = """\
 set -eu
