@@ -18,7 +18,7 @@ from tests.edge.conftest import START_SECONDS, start_postgres
 from tests.edge.test_ledger import batch, entry
 from webhook.core.audit import GENESIS
 from webhook.core.search import Query
-from webhook.edge.ledger import LISTINGS, SqlLedger, open_engine
+from webhook.edge.ledger import LISTINGS, SqlLedger, database, open_engine
 from webhook.edge.migration import migrate
 from webhook.errors import Unavailable
 
@@ -86,17 +86,19 @@ def test_a_postgresql_that_ended_the_connection_is_connected_to_again(postgres_u
     engine.dispose()
 
 
-def test_a_postgresql_whose_tables_someone_locks_is_unavailable_to_who_looks_and_not_waited_for(
-    postgres_url: str,
+def test_a_postgresql_whose_tables_someone_locks_is_unavailable_and_not_waited_for(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("_APPENDING", "_LOOKING"):
+        monkeypatch.setattr(database, name, text("SELECT set_config('lock_timeout', '200ms', true)"))
     engine = open_engine(postgres_url)
     migrate(engine)
     ledger, other = SqlLedger(engine=engine), open_engine(postgres_url)
     with other.connect() as connection:
         # So that who would wait for it fails here, and does not hang.
         connection.execute(text("SET idle_in_transaction_session_timeout = '60s'"))
-        connection.execute(text("LOCK TABLE counts, runs IN ACCESS EXCLUSIVE MODE"))
-        for look in (ledger.tally, ledger.unfinished_runs):
+        connection.execute(text("LOCK TABLE audit, counts, runs IN ACCESS EXCLUSIVE MODE"))
+        for look in (ledger.tally, ledger.unfinished_runs, ledger.ready):
             with pytest.raises(Unavailable, match="lock timeout"):
                 look()
     other.dispose()

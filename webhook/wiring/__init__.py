@@ -19,6 +19,7 @@ from webhook.change import Change
 from webhook.core.alert import Notification
 from webhook.edge.configfile import Config
 from webhook.edge.webconfig import read_web_config
+from webhook.errors import RECORD
 from webhook.escalating import Escalating
 from webhook.execution import Execution
 from webhook.heartbeating import Heartbeating
@@ -35,6 +36,7 @@ from webhook.wiring.connection import connect, connect_async, copies, message_ma
 from webhook.wiring.current import Current, Followed, Site, rules_entry
 from webhook.wiring.heartbeat import ailment_of, is_starting, send
 from webhook.wiring.kept import Reload, keeping, read_reload, write_reload
+from webhook.wiring.patience import Patient
 
 if TYPE_CHECKING:
     from webhook.checking import Checks
@@ -231,13 +233,15 @@ def build_gauges(followed: Followed, watch: Any, ledger: Any, storage: Path) -> 
     from webhook.wiring.gauges import Gauges
 
     store = RedisStore(client=watch.client, message=message_maker(redis_url(followed(), storage)))
+    # A scrape ends after ten seconds, of which Redis may take two.
+    tally = Patient(ask=lambda: ledger.tally(), seconds=4, dependency=RECORD)
     return Gauges(
         config=followed,
         revision=followed.revision,
         reload=lambda: read_reload(storage),
         store=store,
         watch=watch,
-        ledger=ledger,
+        tally=tally,
     )
 
 

@@ -79,7 +79,8 @@ class Gauges:
     reload: Callable[[], Reload | None]
     store: Any
     watch: Any
-    ledger: Any
+    #: What was counted on the record.
+    tally: Callable[[], Any]
 
     def read(self, now: datetime) -> Counts:
         """Every series; those of a dependency that is away are left out, and it is said to be away."""
@@ -94,7 +95,7 @@ class Gauges:
         except Unavailable:
             found[Series(UP.name, ("redis",))] = 0
         try:
-            tallied = self.ledger.tally()
+            tallied = self.tally()
             found |= dict(_never_yet(known)) | tallied.counts | dict(_of_record(tallied))
             found[Series(UP.name, ("database",))] = 1
         except Unavailable:

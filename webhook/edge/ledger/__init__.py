@@ -253,9 +253,11 @@ class SqlLedger:
     def ready(self) -> None:
         """Answers when an append would be taken now, as far as anyone can tell."""
         with writing(self.engine) as connection:
-            if not is_postgresql(connection):
-                # Something has to be written: a full disk lets a transaction begin.
-                connection.execute(text("PRAGMA user_version = 1"))
+            # Something has to be asked for: neither a full disk nor a locked table keeps a transaction from beginning.
+            wanted = (
+                "LOCK TABLE audit IN ROW EXCLUSIVE MODE" if is_postgresql(connection) else "PRAGMA user_version = 1"
+            )
+            connection.execute(text(wanted))
 
     def ping(self) -> None:
         """Answers when the database does."""
