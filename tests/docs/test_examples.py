@@ -243,7 +243,7 @@ def _provide(site: Path, document: object) -> None:
         key = path[-1]
         if key in ("playbook", "rollback"):
             _write_playbook(site, value)
-        elif key in ("cert_file", "key_file"):
+        elif key in ("cert_file", "key_file") and path[0] != "session":
             _write_certificate(site)
         elif key.endswith(("_file", "_tokens_files")) and not Path(value).is_absolute():
             (site / value).parent.mkdir(exist_ok=True)
