@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,16 +62,18 @@ class Booted:
 
 @contextmanager
 def booted(folder: Path) -> Iterator[Booted]:
-    """It runs; what it says of why it does not lies in the folder's `boot.log`."""
+    """It runs until it is left."""
     find(program="systemd-nspawn", package="systemd-container")
     (folder / "layer").mkdir()
     name = f"alertmend-{folder.stat().st_ino}"
     shown = [f"--bind-ro={place}" for place in PLACES]
     command = ["unshare", "--mount", "bash", "-c", BOOT, "boot", str(folder / "layer"), name, *shown]
-    with (folder / "boot.log").open("wb") as log:
-        nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    with (folder / "boot.log").open("wb") as said:
+        nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
     try:
-        yield until(lambda: _found(nspawn), "it has booted")
+        until(lambda: nspawn.poll() is not None or _found(nspawn.pid), "it has booted")
+        assert nspawn.poll() is None, (folder / "boot.log").read_text()
+        yield _found(nspawn.pid)[0]
     finally:
         nspawn.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -80,11 +83,18 @@ def booted(folder: Path) -> Iterator[Booted]:
         _leave(name)
 
 
-def _found(nspawn: subprocess.Popen[bytes]) -> Booted | None:
-    assert nspawn.poll() is None, "it cannot be booted"
-    children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children").read_text().split()
-    machines = (Booted(pid=int(child)) for child in children)
-    return next((found for found in machines if not found.asked("systemctl is-active basic.target").returncode), None)
+def _found(nspawn: int) -> list[Booted]:
+    children = Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split()
+    # What prepares it is a child, too, but one that sees the processes of this machine, and perhaps another systemd.
+    inside = [child for child in children if _namespace(child) not in ("", _namespace("self"))]
+    machines = [Booted(pid=int(child)) for child in inside]
+    return [machine for machine in machines if machine.asked("systemctl is-active basic.target").returncode == 0]
+
+
+def _namespace(process: str) -> str:
+    with suppress(OSError):
+        return os.readlink(f"/proc/{process}/ns/pid")
+    return ""
 
 
 def _leave(name: str) -> None:
