@@ -22,7 +22,6 @@ def restored() -> Iterator[None]:
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     yield
     logging.getLogger().handlers[:], _ = handlers, logging.getLogger().setLevel(level)
-    structlog.reset_defaults()
 
 
 def test_a_line_has_its_action_and_what_is_bound_while_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
@@ -125,6 +127,7 @@ def test_what_is_appended_is_sealed_in_order(ledger: SqlLedger) -> None:
 
 def test_what_is_sealed_is_logged_with_the_incidents_and_runs_that_it_is_about(ledger: SqlLedger) -> None:
     opened = IncidentRecord(incident=incident("i2"), decision=None)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     with capture_logs() as lines:
         ledger.append(batch("b1", entry(1, incident="i1", run="r1"), entry(2, incident="i1"), incidents=(opened,)))
         ledger.append(batch("b2", entry(3)))

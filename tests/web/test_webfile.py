@@ -2,13 +2,11 @@
 
 import asyncio
 import base64
-import logging
 import time
 from pathlib import Path
 
 import bcrypt
 import pytest
-import structlog
 from starlette.requests import Request
 from structlog.testing import capture_logs
 
@@ -21,8 +19,6 @@ from webhook.web.webfile import WebFile
 
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Whatever a command that was run in this process before has left of it.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     monkeypatch.setattr(webfile, "LOOK_SECONDS", 0.0)
 
 
