@@ -27,6 +27,8 @@ STABLE_SECONDS = 60.0
 #: One that gives no sign of life for so long hangs, and is killed. It is measured in rounds of the supervisor: when a
 #: machine is suspended, all of its processes were silent, and none hangs.
 SILENT_SECONDS = 60.0
+#: The first one may take longer, on a machine that has hardly any memory left.
+FIRST_SIGN_SECONDS = 300.0
 #: Who looks from outside is told so often that all is well here.
 TELL_SECONDS = 5.0
 #: Beyond the grace, what is left has to cancel and record its runs in this time.
@@ -90,9 +92,10 @@ class Role:
                 self.silent_seconds, self.is_up = 0.0, True
                 return
         self.silent_seconds += POLL_SECONDS
-        if self.silent_seconds > SILENT_SECONDS:
+        if self.silent_seconds > (SILENT_SECONDS if self.is_up else FIRST_SIGN_SECONDS):
             log.error("it hangs, and is killed", action="restart", process=self.name, pid=self.process.pid)
             self.process.kill()
+            self.silent_seconds = 0.0
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it lives."""
@@ -150,6 +153,7 @@ class ValkeyRole:
         if self.silent_seconds > SILENT_SECONDS:
             log.error("it hangs, and is killed", action="restart", process=self.name, see=str(self.valkey.log_file))
             self.valkey.kill()
+            self.silent_seconds = ANSWER_SECONDS
 
     def signal(self, number: int) -> None:
         """Nothing: it has to outlive the others."""
