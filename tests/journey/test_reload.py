@@ -129,6 +129,26 @@ def test_a_changed_playbook_is_another_revision_and_one_that_is_gone_is_told(pro
     until(lambda: one(alertmend.url, "config_last_reload_successful") == 1, "it is back")
 
 
+def test_another_redis_or_database_is_refused_until_the_next_start(processes: Processes) -> None:
+    alertmend = Alertmend(processes)
+    alertmend.start()
+    file = alertmend.folder / "alertmend.yml"
+    whole = file.read_text()
+    file.write_text(f"redis: {{url: 'redis://127.0.0.1:1/5'}}\ndatabase: {{url: 'sqlite:////tmp/other.db'}}\n{whole}")
+    answer = reload(alertmend)
+    assert (answer.status_code, len(answer.json()["problems"])) == (400, 2)
+    assert "alertmend.yml:1:8: redis: it is another one now; restart alertmend" in answer.json()["problems"][0]
+    assert one(alertmend.url, "config_last_reload_successful") == 0
+    # What is started again goes by what the others go by
+    pid = alertmend.kill("webhook.web")
+    until(lambda: alertmend.has("webhook.web") and alertmend.child("webhook.web") != pid, "the web is back")
+    until(lambda: answers(f"{alertmend.url}/readyz"), "it is ready again")
+    post(alertmend, "web1")
+    until(lambda: alertmend.marks == ["web1"], "it works on")
+    file.write_text(whole)
+    assert reload(alertmend).status_code == 200
+
+
 def test_what_others_could_write_is_not_taken_for_what_was_kept(processes: Processes) -> None:
     alertmend = Alertmend(processes)
     alertmend.start()

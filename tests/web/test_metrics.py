@@ -64,7 +64,7 @@ def test_what_could_not_be_written_down_is_kept_until_it_can(own_ledger: SqlLedg
     file = Path(str(own_ledger.engine.url.database))
 
     async def refuse() -> None:
-        app.state.refused.count(400)
+        app.state.refused.count(400, "no JSON")
 
     asyncio.run(refuse())
     own_ledger.engine.dispose()
@@ -90,7 +90,7 @@ def test_what_could_not_be_written_down_is_tried_again_by_itself(monkeypatch: py
 
     async def refuse() -> None:
         refused = Refused(add=add)
-        refused.count(400)
+        refused.count(400, "no JSON")
         while len(tried) < 3:
             await asyncio.sleep(0.01)
 

@@ -17,6 +17,7 @@ from webhook.edge.webconfig import Role
 from webhook.errors import PayloadError
 from webhook.web.answers import SHOWN
 from webhook.web.auth import Authenticator
+from webhook.web.patience import within
 
 if TYPE_CHECKING:
     from webhook.edge.ledger import SqlLedger
@@ -51,8 +52,8 @@ class Listed:
         await self.authenticator.allow(request, Role.VIEWER)
         asked = read_asked(request.query_params.multi_items(), kind=self.kind)
         limit = asked.limit or DEFAULT_LIMIT
-        page = await run_in_threadpool(
-            self.ledger.page, listing(self.kind), asked.query, limit=limit, before=asked.before
+        page = await within(
+            run_in_threadpool(self.ledger.page, listing(self.kind), asked.query, limit=limit, before=asked.before)
         )
         following = None if page.next is None else str(page.next)
         return JSONResponse({"items": [SHOWN[self.kind](row) for row in page.rows], "next": following})
@@ -71,7 +72,8 @@ class Counted:
         asked = read_asked(request.query_params.multi_items(), kind=self.kind)
         if asked.limit is not None or asked.before is not None:
             raise PayloadError("facets are counted over all rows; limit and cursor are for pages")
-        return JSONResponse(_counts(await run_in_threadpool(self.ledger.facets, listing(self.kind), asked.query)))
+        tally = await within(run_in_threadpool(self.ledger.facets, listing(self.kind), asked.query))
+        return JSONResponse(_counts(tally))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class One:
 
     async def __call__(self, request: Request) -> Response:
         await self.authenticator.allow(request, Role.VIEWER)
-        row = await run_in_threadpool(self.ledger.one, listing(self.kind), request.path_params["id"])
+        row = await within(run_in_threadpool(self.ledger.one, listing(self.kind), request.path_params["id"]))
         return JSONResponse(SHOWN[self.kind](row))
 
 

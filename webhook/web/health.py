@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from webhook.checking import Checked, Checks
 from webhook.edge.webconfig import Role
 from webhook.web.auth import Authenticator
+from webhook.web.patience import look
 
 if TYPE_CHECKING:
     from webhook.wiring.gauges import Gauges
@@ -51,7 +51,7 @@ class Ready:
     checks: Callable[[], Checks]
 
     async def __call__(self, _: Request) -> Response:
-        return _answer("ready", await run_in_threadpool(self._asked))
+        return _answer("ready", await look(self._asked))
 
     def _asked(self) -> Sequence[Checked]:
         checks = self.checks()
@@ -66,7 +66,7 @@ class Started:
     _has_started: bool = False
 
     async def __call__(self, _: Request) -> Response:
-        checked = () if self._has_started else await run_in_threadpool(self._asked)
+        checked = () if self._has_started else await look(self._asked)
         self._has_started = all(found.ok for found in checked)
         return _answer("started", checked)
 
@@ -84,7 +84,7 @@ class Health:
 
     async def __call__(self, request: Request) -> Response:
         await self.authenticator.allow(request, Role.VIEWER)
-        checked = await run_in_threadpool(lambda: self.checks().ask())
+        checked = await look(lambda: self.checks().ask())
         is_well = all(found.ok for found in checked)
         shown = [
             {

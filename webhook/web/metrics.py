@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from webhook.core.metric import Counts, Series
 from webhook.edge.webconfig import Role
 from webhook.errors import Unavailable
 from webhook.web.auth import Authenticator
+from webhook.web.patience import look
 from webhook.wiring.clock import now
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ log = structlog.get_logger()
 
 #: What is refused is written down this much later, with all else that is refused until then.
 _LATER_SECONDS: Final = 5.0
+#: A line for each would bury what else there is to read of an outage.
+_AGAIN_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,9 +42,12 @@ class Refused:
     _counts: Counts = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _later: asyncio.Task[None] | None = None
+    #: By status: how many were refused since the log said so, and when it did.
+    _told: dict[int, tuple[int, float | None]] = field(default_factory=dict)
 
-    def count(self, status: int) -> None:
-        """One more was refused with this status."""
+    def count(self, status: int, words: str) -> None:
+        """One more was refused with this status; the log says so once a minute."""
+        self._tell(status, words)
         series = Series(NOTIFICATIONS.name, (str(status),))
         with self._lock:
             self._counts[series] = self._counts.get(series, 0) + 1
@@ -60,6 +67,14 @@ class Refused:
                 for series, value in counts.items():
                     self._counts[series] = self._counts.get(series, 0) + value
 
+    def _tell(self, status: int, words: str) -> None:
+        count, told_at = self._told.get(status, (0, None))
+        if told_at is None or time.monotonic() - told_at > _AGAIN_SECONDS:
+            log.warning("refused", action="receive", status=status, error=words, more_since_last_line=count)
+            self._told[status] = (0, time.monotonic())
+        else:
+            self._told[status] = (count + 1, told_at)
+
     async def _write_later(self) -> None:
         while self._counts:
             await asyncio.sleep(_LATER_SECONDS)
@@ -75,7 +90,8 @@ class Metrics:
 
     async def __call__(self, request: Request) -> Response:
         await self.authenticator.allow(request, Role.VIEWER)
-        body, content_type = await run_in_threadpool(self._exposed, request.headers.get("accept", ""))
+        accept = request.headers.get("accept", "")
+        body, content_type = await look(lambda: self._exposed(accept))
         return Response(body, headers={"content-type": content_type})
 
     def _exposed(self, accept: str) -> tuple[bytes, str]:

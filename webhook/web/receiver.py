@@ -34,8 +34,8 @@ class Receiver:
     authenticator: Authenticator
     put: Put
     max_body_bytes: Callable[[], int]
-    #: Counts a status that was answered instead of 202.
-    refused: Callable[[int], None]
+    #: Counts a status that was answered instead of 202, and says why.
+    refused: Callable[[int, str], None]
 
     async def __call__(self, request: Request) -> Response:
         """202 once the notification lies in the inbox.
@@ -52,7 +52,7 @@ class Receiver:
             except WebhookError as error:
                 status = status_of(error)
                 tracing.describe({"http.response.status_code": status})
-                self.refused(status)
+                self.refused(status, str(error))
                 raise
 
     async def _take(self, request: Request) -> Response:

@@ -17,6 +17,7 @@ from webhook.core.state import Keys
 from webhook.edge.webconfig import Role
 from webhook.errors import NotFound
 from webhook.web.auth import Authenticator
+from webhook.web.patience import within
 from webhook.wiring.clock import now
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Rules:
     async def __call__(self, request: Request) -> Response:
         await self.authenticator.allow(request, Role.VIEWER)
         name = request.path_params.get("name")
-        found = await run_in_threadpool(self._one, name) if name else await run_in_threadpool(self._all)
+        found = await within(run_in_threadpool(self._one, name) if name else run_in_threadpool(self._all))
         return JSONResponse(found)
 
     def _all(self) -> Mapping[str, Any]:
@@ -62,7 +63,7 @@ class Alerts:
 
     async def __call__(self, request: Request) -> Response:
         await self.authenticator.allow(request, Role.VIEWER)
-        return JSONResponse({"items": await run_in_threadpool(self._firing), "next": None})
+        return JSONResponse({"items": await within(run_in_threadpool(self._firing)), "next": None})
 
     def _firing(self) -> list[Mapping[str, Any]]:
         store = self.desk().store

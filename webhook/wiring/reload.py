@@ -10,19 +10,23 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from webhook import telemetry
+from webhook.edge.configfile import refuse_to_change
 from webhook.errors import ConfigError, Problem, Unavailable
 from webhook.wiring.clock import now
 from webhook.wiring.connection import open_ledger
 from webhook.wiring.current import Current, Site, rules_entry
-from webhook.wiring.kept import Reload, keeping, read_reload, recall, write_reload
+from webhook.wiring.kept import Reload, keeping, read_reload, recall, recall_config, write_reload
 from webhook.wiring.revision import configuration_files, playbook_files
 
 #: So many files are watched at the most.
 _MOST_FILES = 2000
+#: What is read at the start only.
+_ADDRESSES = ("redis", "database")
 
 
 def take_over(site: Site, *, actor: str = "alertmend", only_changed: bool = False) -> Current:
@@ -32,24 +36,45 @@ def take_over(site: Site, *, actor: str = "alertmend", only_changed: bool = Fals
         ConfigError: with every problem; what was decided by before stays.
         Unavailable: it cannot be kept, or the record does not take it; what was decided by before stays.
     """
-    at, before = now().timestamp(), read_reload(site.storage)
+    at = now().timestamp()
     try:
-        fresh = Current.of(site)
+        fresh = _read(site)
+        if not only_changed or recall(site.storage, site.config_file) != (fresh.config, fresh.rulebook):
+            # First, so that whoever reads the log in order knows the rules.
+            with keeping(site.storage, fresh.config, fresh.rulebook):
+                open_ledger(fresh.config, site.storage).append(rules_entry(fresh, is_reload=True, actor=actor))
     except ConfigError as error:
-        files = [*(before.files if before else ()), str(site.config_file), *(str(p.file) for p in error.problems)]
-        problems = tuple(str(problem) for problem in error.problems)
-        sound_at = before.sound_at if before else 0.0
-        write_reload(
-            site.storage,
-            Reload(at=at, sound_at=sound_at, problems=problems, files=tuple(dict.fromkeys(files))[:_MOST_FILES]),
-        )
+        _remember(site, at, [str(problem) for problem in error.problems], [str(one.file) for one in error.problems])
         raise
-    if not only_changed or recall(site.storage, site.config_file) != (fresh.config, fresh.rulebook):
-        # First, so that whoever reads the log in order knows the rules.
-        with keeping(site.storage, fresh.config, fresh.rulebook):
-            open_ledger(fresh.config, site.storage).append(rules_entry(fresh, is_reload=True, actor=actor))
+    except Unavailable as error:
+        # Where not even that can be kept, the log has it.
+        with suppress(Unavailable):
+            _remember(site, at, [str(error)], [])
+        raise
     write_reload(site.storage, Reload(at=at, sound_at=at, files=files_of(fresh)))
     return fresh
+
+
+def _read(site: Site) -> Current:
+    fresh, kept = Current.of(site), recall_config(site.storage, site.config_file)
+    if kept is not None:
+        # Whoever is started again would go by the new one, and all others by the old one.
+        pairs = {name: (getattr(fresh.config, f"{name}_url"), getattr(kept[0], f"{name}_url")) for name in _ADDRESSES}
+        refuse_to_change(site.config_file, [name for name, (new, old) in pairs.items() if new != old])
+    return fresh
+
+
+def _remember(site: Site, at: float, problems: Sequence[str], files: Sequence[str]) -> None:
+    """What is wrong, and that what is watched is still to be watched."""
+    before = read_reload(site.storage)
+    watched = [*(before.files if before else ()), str(site.config_file), *files]
+    found = Reload(
+        at=at,
+        sound_at=before.sound_at if before else 0.0,
+        problems=tuple(problems),
+        files=tuple(dict.fromkeys(watched))[:_MOST_FILES],
+    )
+    write_reload(site.storage, found)
 
 
 async def take_over_aside(site: Site, *, actor: str, log_options: Sequence[str]) -> tuple[int, str]:

@@ -22,6 +22,8 @@ from webhook.edge.configfile.checkpoints import Checkpoints, read_checkpoints
 from webhook.edge.configfile.escalations import read_escalations
 from webhook.edge.configfile.execution import read_credentials, read_execution
 from webhook.edge.configfile.fields import known, read_mode, read_rate
+from webhook.edge.configfile.glance import inventory_path as inventory_path
+from webhook.edge.configfile.glance import refuse_to_change as refuse_to_change
 from webhook.edge.configfile.guards import Names
 from webhook.edge.configfile.heartbeat import read_heartbeat
 from webhook.edge.configfile.intervals import read_time_intervals
@@ -198,13 +200,6 @@ def read_config(
         confinement=confinement,
         credentials=credentials,
     )
-
-
-def inventory_path(path: Path) -> Path | None:
-    """Where a configuration that may be wrong elsewhere says that its inventory lies; None when it does not say."""
-    node = mapping(load(path, [])).get("inventory")
-    found = relative_path(node)
-    return found.absolute() if found is not None and os.path.exists(found) else None
 
 
 def _folder(node: Node | None, default: Path) -> Path:

@@ -22,6 +22,7 @@ from webhook.web.live import EventStream
 from webhook.web.pages.bar import Bar, read_bar
 from webhook.web.pages.forms import token_of, with_token
 from webhook.web.pages.render import POLICY, render, render_live
+from webhook.web.patience import within
 from webhook.wiring.clock import now
 
 log = structlog.get_logger()
@@ -75,7 +76,7 @@ class Page:
             if self.is_live and "text/event-stream" in request.headers.get("accept", ""):
                 return self._stream(request, identity)
             token = token_of(request)
-            context = await self.context(request, identity, token)
+            context = await within(self.context(request, identity, token))
             return with_token(request, HTMLResponse(render(self.template, context), headers=HEADERS), token)
         except WebhookError as error:
             return refusal(self.site, request, error)
