@@ -84,6 +84,56 @@ def test_no_answer_is_given_twice_to_who_asks_again() -> None:
     assert [checks.ask()[0].words for _ in range(2)] == ["fine", "still fine"]
 
 
+def latest(checks: Checks, *, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, bool]:
+    return {checked.name: checked.ok for checked in checks.latest(patience_seconds=patience_seconds)}
+
+
+def test_the_latest_of_those_that_are_quick_is_what_they_answer_now() -> None:
+    answers = iter((lambda: "fine", failing, lambda: "fine again"))
+    checks = Checks(checkers={"a": Checker(ask=lambda: next(answers)())})
+    assert [latest(checks) for _ in range(3)] == [{"a": True}, {"a": False}, {"a": True}]
+
+
+def test_one_that_is_slow_is_not_waited_for_and_is_shown_as_it_was_until_its_time_is_over() -> None:
+    goes_on = threading.Event()
+
+    def ask() -> str:
+        goes_on.wait(PATIENCE_SECONDS)
+        return "fine"
+
+    checks = Checks(checkers={"slow": Checker(ask=ask, timeout_seconds=PATIENCE_SECONDS), "b": Checker(ask=failing)})
+    assert latest(checks, patience_seconds=0.2) == {"b": False}, "nothing is known of it yet"
+    goes_on.set()
+    assert latest(checks) == {"slow": True, "b": False}
+    goes_on.clear()
+    assert latest(checks, patience_seconds=0.2) == {"slow": True, "b": False}
+    goes_on.set()
+
+
+def test_the_latest_of_one_that_hangs_is_that_it_fails(hanging: tuple[Checker, list[int]]) -> None:
+    checker, asked = hanging
+    checks = Checks(checkers={"slow": checker})
+    assert latest(checks, patience_seconds=0.2) == {"slow": False}
+    assert len(asked) == 1
+
+
+def test_an_answer_that_comes_too_late_is_none() -> None:
+    goes_on = threading.Event()
+
+    def ask() -> str:
+        goes_on.wait(PATIENCE_SECONDS)
+        return "fine"
+
+    checks = Checks(checkers={"late": Checker(ask=ask, timeout_seconds=0.05)})
+    assert not checks.ask()[0].ok
+    [asking] = [thread for thread in threading.enumerate() if thread.name == "check late"]
+    goes_on.set()
+    asking.join(PATIENCE_SECONDS)
+    goes_on.clear()
+    assert latest(checks, patience_seconds=0) == {"late": False}
+    goes_on.set()
+
+
 def test_only_those_that_are_named_are_asked() -> None:
     checks = Checks(checkers={"a": Checker(ask=lambda: "fine"), "b": Checker(ask=failing)})
     assert [checked.name for checked in checks.ask(["a"])] == ["a"]

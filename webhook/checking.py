@@ -50,6 +50,8 @@ class _Flight:
     """One question under way, or answered."""
 
     began: float
+    #: What came of the question before this one.
+    before: Checked | None = None
     over: threading.Event = field(default_factory=threading.Event)
     checked: Checked | None = None
 
@@ -70,6 +72,18 @@ class Checks:
         flights = [(name, self._flight(name)) for name in (self.checkers if names is None else names)]
         return [self._landed(name, flight) for name, flight in flights]
 
+    def latest(self, *, patience_seconds: float) -> Sequence[Checked]:
+        """What came last of each, once those that are quick have answered anew.
+
+        One that is slow is shown as it was before, until its time is over; one of which nothing is known is left out.
+        """
+        flights = [(name, self._flight(name)) for name in self.checkers]
+        ends = time.monotonic() + patience_seconds
+        for _, flight in flights:
+            flight.over.wait(max(0.0, ends - time.monotonic()))
+        found = [self._known(name, flight) for name, flight in flights]
+        return [checked for checked in found if checked is not None]
+
     def _flight(self, name: str) -> _Flight:
         with self._lock:
             flight = self._flights.get(name)
@@ -77,7 +91,8 @@ class Checks:
             if flight is None or flight.over.is_set():
                 # No answer is given again: who asks hears what was found after that.
                 earliest = flight.began + SPACING_SECONDS if flight else 0.0
-                flight = self._flights[name] = _Flight(max(time.monotonic(), earliest))
+                before = flight.checked if flight else None
+                flight = self._flights[name] = _Flight(max(time.monotonic(), earliest), before)
                 threading.Thread(target=self._fly, args=(name, flight), name=f"check {name}", daemon=True).start()
             return flight
 
@@ -88,8 +103,14 @@ class Checks:
         except Exception as error:
             ok, words = False, str(error) or type(error).__name__
         seconds = time.monotonic() - flight.began
+        if seconds > self.checkers[name].timeout_seconds:
+            ok, words = False, f"no answer for {seconds:.1f}s"
         flight.checked = Checked(name=name, ok=ok, words=clean(str(words)[:_MOST_WORDS]), latency_seconds=seconds)
         flight.over.set()
+
+    def _known(self, name: str, flight: _Flight) -> Checked | None:
+        is_late = time.monotonic() - flight.began > self.checkers[name].timeout_seconds
+        return self._landed(name, flight) if is_late or flight.over.is_set() else flight.before
 
     def _landed(self, name: str, flight: _Flight) -> Checked:
         flight.over.wait(max(0.0, flight.began + self.checkers[name].timeout_seconds - time.monotonic()))

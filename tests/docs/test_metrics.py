@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docs.pages import page, rows
+from tests.docs.pages import page, rows, sections
 from webhook.core.metric import Metric
 from webhook.wiring.gauges import METRICS
 
-TABLE = {cells[0].strip("`"): cells[1:] for cells in rows(page("metrics.md")) if cells[0] != "metric"}
+TABLE = {cells[0].strip("`"): cells[1:] for cells in rows(sections(page("metrics.md"))["Metrics"]) if cells[0] != "metric"}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -49,6 +49,7 @@ VALUES = {
     "revision": "0757cd8dba5f",
     "mode": "auto",
     "dependency": "redis",
+    "check": "storage",
     "state": RunState.RUNNING.value,
     "covers": "everything",
     "role": "intake",

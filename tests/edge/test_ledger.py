@@ -137,6 +137,14 @@ def test_what_is_sealed_is_logged_with_the_incidents_and_runs_that_it_is_about(l
     assert many["incident"].startswith("i4 i5 i6 ") and many["incident"].endswith(" i23 and 976 more")
 
 
+def test_a_batch_that_adds_no_entry_is_not_logged_as_sealed(ledger: SqlLedger) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    with capture_logs() as lines:
+        ledger.append(batch("b1", entry(1)))
+        ledger.append(batch("b2", runs=(run(),)))
+    assert [line["batch"] for line in lines] == ["b1"]
+
+
 def test_a_batch_that_is_written_twice_leaves_one_trace(ledger: SqlLedger) -> None:
     once = batch("b1", entry(1), incidents=(IncidentRecord(incident=incident(), decision=decision()),), runs=(run(),))
     ledger.append(once)

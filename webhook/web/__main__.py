@@ -97,7 +97,7 @@ def _server(arguments: argparse.Namespace) -> tuple[Starlette, uvicorn.Server]:
         take_over=lambda actor: take_over_aside(site, actor=actor, log_options=log_options),
         watched=Watched(
             checks=checks,
-            gauges=cache(partial(build_gauges, followed, watch, ledger, storage)),
+            gauges=cache(partial(build_gauges, followed, watch, ledger, storage, checks=checks)),
             stalled_seconds=lambda: inbox.stalled_seconds,
         ),
     )

@@ -227,7 +227,7 @@ def build_watch(config: Config, storage: Path) -> Any:
     return RedisWatch(client=connect(redis_url(config, storage), patience_seconds=2, retries=0))
 
 
-def build_gauges(followed: Followed, watch: Any, ledger: Any, storage: Path) -> Gauges:
+def build_gauges(followed: Followed, watch: Any, ledger: Any, storage: Path, *, checks: Callable[[], Checks]) -> Gauges:
     """What /metrics shows."""
     from webhook.edge.store import RedisStore
     from webhook.wiring.gauges import Gauges
@@ -242,6 +242,7 @@ def build_gauges(followed: Followed, watch: Any, ledger: Any, storage: Path) -> 
         store=store,
         watch=watch,
         tally=tally,
+        checks=checks(),
     )
 
 

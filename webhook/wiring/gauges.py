@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from webhook import __version__
+from webhook.checking import Checked, Checks
 from webhook.core.breaker import BreakerState, Position
 from webhook.core.count import CALLS, COUNTED, NOTIFICATIONS, OPENED, RESOLVED, RUNS
 from webhook.core.metric import Counts, Kind, Metric, Series
@@ -36,8 +37,11 @@ RELOADED_AT = _gauge(
     "alertmend_config_last_reload_success_timestamp_seconds", "When the files were last found sound and taken over."
 )
 UP = _gauge(
-    "alertmend_dependency_up", "1 when it answered just now; what it would have told is missing else.", "dependency"
+    "alertmend_dependency_up",
+    "1 when it can be written to, else 0; what it would have told is missing while it is away.",
+    "dependency",
 )
+CHECK = _gauge("alertmend_check_ok", "1 when the check of /health was well when last asked, else 0.", "check")
 OPEN = _gauge("alertmend_incidents_open", "Incidents that are open.", "rule")
 IN_PROGRESS = _gauge("alertmend_runs_in_progress", "Runs that are queued, running or proving.", "rule", "state")
 APPROVALS = _gauge("alertmend_approvals_waiting", "Runs that wait for people to approve them.", "rule")
@@ -60,11 +64,28 @@ MISSED = Metric(name="alertmend_heartbeat_failures_total", words="Signs of life 
 
 METRICS = (
     *COUNTED,
-    *(BUILD, REVISION, RULES, RELOADED, RELOADED_AT, UP, OPEN, IN_PROGRESS, APPROVALS, UNHEARD, BREAKERS, PAUSES),
+    *(
+        BUILD,
+        REVISION,
+        RULES,
+        RELOADED,
+        RELOADED_AT,
+        UP,
+        CHECK,
+        OPEN,
+        IN_PROGRESS,
+        APPROVALS,
+        UNHEARD,
+        BREAKERS,
+        PAUSES,
+    ),
     *(WAITING, AGE, UNSEALED, WORKERS, BUSY, HEAD_SEQ, HEAD_HASH, ERRORS, MISSED),
 )
 #: What a notification may be answered with.
 STATUSES = ("202", "400", "401", "403", "413", "503")
+
+#: A scrape waits for so long for those checks that are quick; the answers of others are there with the next one.
+_PATIENCE_SECONDS = 0.5
 
 Told = Iterator[tuple[Series, float]]
 
@@ -81,6 +102,7 @@ class Gauges:
     watch: Any
     #: What was counted on the record.
     tally: Callable[[], Any]
+    checks: Checks
 
     def read(self, now: datetime) -> Counts:
         """Every series; those of a dependency that is away are left out, and it is said to be away."""
@@ -88,7 +110,10 @@ class Gauges:
         found = dict(_of_config(config, self.revision()))
         found |= dict(_of_reload(self.reload()))
         known = [rule.name for rule in config.rules]
+        found |= dict(_of_checks(self.checks.latest(patience_seconds=_PATIENCE_SECONDS)))
         try:
+            # One that is full or a replica answers: what it tells is old, and workers cannot say that they live.
+            self.watch.write()
             found |= dict(_of_redis(config, self.store.read(_keys(config)), now))
             found |= dict(_of_work(self.watch.standing(), self.watch.pulses(), known, now))
             found[Series(UP.name, ("redis",))] = 1
@@ -97,7 +122,8 @@ class Gauges:
         try:
             tallied = self.tally()
             found |= dict(_never_yet(known)) | tallied.counts | dict(_of_record(tallied))
-            found[Series(UP.name, ("database",))] = 1
+            # Whether it takes entries is told by the check alone in time: who tries may wait for a lock.
+            found[Series(UP.name, ("database",))] = found.get(Series(CHECK.name, ("database",)), 1)
         except Unavailable:
             found[Series(UP.name, ("database",))] = 0
         return found
@@ -115,6 +141,11 @@ def _of_reload(reload: Reload | None) -> Told:
     if reload is not None:
         yield Series(RELOADED.name), float(reload.ok)
         yield Series(RELOADED_AT.name), reload.sound_at
+
+
+def _of_checks(checked: Iterable[Checked]) -> Told:
+    for found in checked:
+        yield Series(CHECK.name, (found.name,)), float(found.ok)
 
 
 def _keys(config: Config) -> Keys:
