@@ -26,6 +26,7 @@ from tests.journey.harness import (
     post_alerts,
     until,
 )
+from tests.journey.test_metrics import one
 from webhook.execution import LEASE
 
 SLOW = """\
@@ -63,6 +64,10 @@ def test_while_redis_has_no_memory_notifications_get_a_503_and_afterwards_all_go
     with redis.Redis(port=port) as server:
         server.config_set("maxmemory", "1")
         until(lambda: _deliver(alertmend, "web1") == 503, "nothing can be stored")
+        # It answers whoever reads; that no worker can say that it lives is not their end
+        assert one(alertmend.url, "dependency_up", dependency="redis") == 0
+        assert one(alertmend.url, "check_ok", check="redis") == 0
+        assert one(alertmend.url, "workers", role="runs") is None
         server.config_set("maxmemory", "0")
     assert _deliver(alertmend, "web1") == 202
     until(alertmend.finished, "it has run")
@@ -128,6 +133,9 @@ def test_while_the_disk_is_full_nothing_runs_and_afterwards_everything_once(proc
     alertmend.start()
     assert _deliver(alertmend, "web1") == 202
     until(alertmend.finished, "the first run has finished")
+    # Told before it is full
+    assert one(alertmend.url, "check_ok", check="storage") == 0
+    assert one(alertmend.url, "check_ok", check="database") == 1
     _fill(disk / "ballast")
     # Taken or refused, as there is room in a block or not: what is refused Alertmanager sends again
     taken = _deliver(alertmend, "web2")
