@@ -8,7 +8,8 @@ from tests.docs.pages import page, rows, sections
 from webhook.core.metric import Metric
 from webhook.wiring.gauges import METRICS
 
-TABLE = {cells[0].strip("`"): cells[1:] for cells in rows(sections(page("metrics.md"))["Metrics"]) if cells[0] != "metric"}
+ROWS = rows(sections(page("metrics.md"))["Metrics"])
+TABLE = {cells[0].strip("`"): cells[1:] for cells in ROWS if cells[0] != "metric"}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
