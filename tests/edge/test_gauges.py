@@ -42,7 +42,7 @@ def gauges(parts: Parts) -> Gauges:
         reload=parts.reload,
         store=store,
         watch=parts.watch,
-        ledger=parts.ledger,
+        tally=parts.ledger.tally,
         checks=make_checks(parts),
     )
 
