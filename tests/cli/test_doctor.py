@@ -286,11 +286,13 @@ def _old_redis(server: socket.socket) -> None:
 
 
 def _answer(received: bytes) -> bytes:
-    if b"CONFIG" in received:
-        return b"-NOPERM\r\n"
-    if b"TIME" in received:
-        return b"*2\r\n$9\r\n978307200\r\n$1\r\n0\r\n"
-    return b"+OK\r\n" * received.count(b"*")
+    answers = {
+        b"PING": b"+PONG\r\n",
+        b"CONFIG": b"-NOPERM\r\n",
+        b"SMEMBERS": b"*0\r\n",
+        b"TIME": b"*2\r\n$9\r\n978307200\r\n$1\r\n0\r\n",
+    }
+    return next((said for name, said in answers.items() if name in received), b"+OK\r\n" * received.count(b"*"))
 
 
 def test_without_ssh_it_says_what_to_install(

@@ -26,7 +26,8 @@ def look_at_database(config: Config, storage: Path) -> Iterator[Finding]:
         schema = schema_of(engine)
         with writing(engine) as connection:
             is_read_only = refuses_writes(connection)
-        if not is_read_only:
+        # In one that is empty there is no log yet that someone could hold.
+        if schema.found and not is_read_only:
             SqlLedger(engine=engine).ready()
     except Unavailable as error:
         hint = "see that it runs and is not held by anyone, that this machine may reach it, and that it has room"
