@@ -85,10 +85,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _tell_life(life: int) -> None:
+def _tell_life(life: int, heart: Heart) -> None:
     # Whatever Redis and the database do: a process that waits for them lives.
     while True:
-        tell_life(life)
+        if not heart.hangs():
+            tell_life(life)
         time.sleep(LIFE_SECONDS)
 
 
@@ -108,7 +109,7 @@ def _serve(services: Services, storage: Path, asked: argparse.Namespace) -> int:
     with suppress(Unavailable):
         # Before its first sign of life: who waits for that asks next who is there.
         heart.start()
-    threading.Thread(target=_tell_life, args=(asked.life,), name="life", daemon=True).start()
+    threading.Thread(target=_tell_life, args=(asked.life, heart), name="life", daemon=True).start()
     _register(services, heart)
     if role == "intake":
         # One at a time and in order of arrival: two processes give more, this one's order is simple to reason about.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from webhook.errors import Unavailable
 from webhook.ports import Pulse
 from webhook.wiring.kept import Reload
-from webhook.wiring.pulse import DEAF_BEATS, Heart
+from webhook.wiring.pulse import DEAF_BEATS, LONGEST_DECISION, Heart
 
 
 @dataclass
@@ -99,3 +99,15 @@ def test_one_for_whom_nobody_rings_is_not_deaf() -> None:
     for _ in range(3 * DEAF_BEATS):
         beating.beat()
     assert world.ended == 0
+
+
+def test_a_decision_that_does_not_come_to_its_end_is_a_hang_and_a_run_that_takes_long_is_none() -> None:
+    world, later = World(), timedelta(seconds=1)
+    deciding = heart(world)
+    running = replace(deciding, role="runs")
+    for beating in (deciding, running):
+        with beating.at_work():
+            assert not beating.hangs()
+            beating._busy = {number: at - LONGEST_DECISION - later for number, at in beating._busy.items()}
+            assert beating.hangs() is (beating is deciding)
+        assert not beating.hangs()

@@ -103,12 +103,13 @@ def _names_each_run_and_incident(alertmend: Alertmend, *, run: str, incident: st
     about = [line for line in alertmend.said() if {run, incident} & {line.get("run"), line.get("escalation")}]
     assert {line["action"] for line in about} >= {"append", "lose", "escalate"}
     assert {line.get("incident") for line in about} == {incident}
-    batches = {line["batch"].split(":")[0]: line for line in alertmend.said() if line["action"] == "append"}
-    assert {kind for kind, line in batches.items() if line.get("incident") == incident} == {
-        "notification",
-        "run",
-        "escalation",
-    }
+
+    def sealed() -> set[str]:
+        lines = [line for line in alertmend.said() if line["action"] == "append"]
+        return {line["batch"].split(":")[0] for line in lines if line.get("incident") == incident}
+
+    # The line comes after the entry
+    until(lambda: sealed() == {"notification", "run", "escalation"}, "each batch is told of with its incident")
 
 
 def _escalations(alertmend: Alertmend) -> list[dict[str, Any]]:

@@ -195,9 +195,10 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:
 
 def seconds(authenticator: Authenticator, header: str) -> float:
     def once() -> float:
-        began = time.perf_counter()
+        # Of the processor, whatever else it has to do.
+        began = time.process_time()
         _is_let_through(authenticator, header, Role.OPERATOR)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     return statistics.median(once() for _ in range(5))
 

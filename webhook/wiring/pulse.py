@@ -24,6 +24,8 @@ PULSE_SECONDS = 3.0
 LEASE = timedelta(seconds=15)
 #: So many beats in a row that find doorbells which a worker without work does not hear make it deaf: it takes 4 ms.
 DEAF_BEATS = 4
+#: A decision takes seconds, and to remember all that a Redis has forgotten minutes.
+LONGEST_DECISION = timedelta(minutes=10)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,6 +94,15 @@ class Heart:
         """
         self.watch.leave(self._pulse())
 
+    def hangs(self) -> bool:
+        """Whether it decides for so long that nothing will come of it; a run may well take as long."""
+        since = self._busy_since()
+        return self.role == "intake" and since is not None and now() - since > LONGEST_DECISION
+
+    def _busy_since(self) -> datetime | None:
+        with self._lock:
+            return min(self._busy.values(), default=None)
+
     def _listen(self) -> None:
         # When Redis goes away just as a message is acknowledged, Celery goes on without an error, takes the message for
         # one that is still worked on, and with it all that may be prefetched: no other is ever taken.
@@ -104,8 +115,6 @@ class Heart:
             self.end()
 
     def _pulse(self) -> Pulse:
-        with self._lock:
-            busy_since = min(self._busy.values(), default=None)
         reload = self.reload()
         return Pulse(
             role=self.role,
@@ -113,7 +122,7 @@ class Heart:
             at=now(),
             started_at=self.started_at,
             revision=self.revision(),
-            busy_since=busy_since,
+            busy_since=self._busy_since(),
             record=self._record,
             files=reload.problems[0] if reload and reload.problems else "",
         )
