@@ -30,7 +30,8 @@ def look_at_secrets(*documents: Path | None) -> Iterator[Finding]:
     for file in open_to_others:
         mode = stat.S_IMODE(file.stat().st_mode)
         yield problem("secrets", f"{file} holds a secret, and its mode is {mode:04o}", f"chmod 0600 {file}")
-    if not open_to_others:
+    # Where there is no file to look into, that is told of the configuration.
+    if not open_to_others and any(document is not None and document.is_file() for document in documents):
         yield ok("secrets", f"others may read none of the files that hold one: {len(found)} are named")
 
 
