@@ -62,18 +62,14 @@ def _program(task: Task) -> str:
     args = task.keywords.get("args")
     if {"creates", "removes"} & {*given, *(args if isinstance(args, dict) else {})}:
         return ""
-    return (
-        f"{_module(task)} counts as a change each time: a second run changes something, too. Give it changed_when"
-    )
+    return f"{_module(task)} counts as a change each time: a second run changes something, too. Give it changed_when"
 
 
 def _state(task: Task) -> str:
     state = task.arguments.get("state") if isinstance(task.arguments, dict) else None
     if state not in _ALWAYS or task.keywords.get("when") is not None:
         return ""
-    return (
-        f"state {state} acts each time: a second run changes something, too. Give it a when that says it is needed"
-    )
+    return f"state {state} acts each time: a second run changes something, too. Give it a when that says it is needed"
 
 
 def _shell(task: Task) -> str:
