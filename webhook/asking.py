@@ -9,7 +9,7 @@ from datetime import datetime
 from webhook.core.alert import Alert
 from webhook.core.evidence import Firing, Report
 from webhook.core.matcher import Matcher, MatchType
-from webhook.ports import Alertmanagers, Answer, KnownAlert, KnownState
+from webhook.world import Alertmanagers, Answer, KnownAlert, KnownState
 
 #: At most this many alerts are asked about one by one; for more, everything is asked for at once.
 FEW = 20

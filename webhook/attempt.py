@@ -16,7 +16,7 @@ from webhook.core.redaction import Redaction
 from webhook.core.rule import Rule, Step
 from webhook.core.rulebook import Rulebook
 from webhook.core.run import ProbeAnswer, Run
-from webhook.ports import PlaybookJob
+from webhook.world import PlaybookJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

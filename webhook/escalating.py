@@ -31,8 +31,8 @@ from webhook.core.rulebook import Rulebook
 from webhook.core.state import Draft, Keys
 from webhook.core.transition import Moment, NewId, escalated
 from webhook.httpconfig import url_of
-from webhook.ports import Alertmanagers, Pager
 from webhook.telemetry import speak_also_of
+from webhook.world import Alertmanagers, Pager
 
 log = structlog.get_logger()
 

@@ -23,8 +23,8 @@ from webhook.core.transition import Moment, NewId, finish, planned, prove, start
 from webhook.errors import Unavailable
 from webhook.live import Live
 from webhook.performing import End, Performing, Stopped
-from webhook.ports import PlaybookEnd
 from webhook.telemetry import speak_also_of
+from webhook.world import PlaybookEnd
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from webhook.core.escalation import OWN_LABEL, AlertmanagerStep, WebhookStep
 from webhook.core.heartbeat import ALERTNAME, MISSED, Heartbeat
 from webhook.errors import Unavailable
 from webhook.httpconfig import url_of
-from webhook.ports import Alertmanagers, Pager
+from webhook.world import Alertmanagers, Pager
 
 log = structlog.get_logger()
 

@@ -16,8 +16,9 @@ from webhook.core.state import Keys
 from webhook.core.transcript import task_results
 from webhook.errors import Unavailable
 from webhook.live import Live
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult, PlaybookRunner, Prober, Store
+from webhook.ports import Store
 from webhook.probing import ask_all
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult, PlaybookRunner, Prober
 
 #: A wait is looked up from this often, to see whether the run is still wanted.
 LOOK_UP_SECONDS = 0.5

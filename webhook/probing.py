@@ -20,7 +20,7 @@ from typing import Any, Final
 from webhook.core.probe import Probe, ProbeKind
 from webhook.core.run import ProbeAnswer
 from webhook.located import Node
-from webhook.ports import Prober
+from webhook.world import Prober
 
 GROUP: Final = "alertmend.probes"
 _BUILT_IN: Final = ("command", "dns", "grpc", "http", "promql", "tcp")

@@ -19,7 +19,8 @@ from webhook.core.due import pair_due
 from webhook.core.rulebook import Rulebook
 from webhook.core.state import AlertState, Draft, Keys
 from webhook.core.transition import Moment, NewId
-from webhook.ports import Alertmanagers, Answer, Envelope, KnownAlert, KnownState
+from webhook.ports import Envelope
+from webhook.world import Alertmanagers, Answer, KnownAlert, KnownState
 
 log = structlog.get_logger()
 

@@ -23,8 +23,9 @@ from webhook.core.run import Pair
 from webhook.edge.queue import KEY_PREFIX, task_name
 from webhook.errors import RECORD, ConfigError, StateConflict, Unavailable, WebhookError
 from webhook.execution import LEASE
-from webhook.ports import LEDGER_FAULT, Errand
+from webhook.ports import Errand
 from webhook.process import LIFE_SECONDS, end_with_parent, tell_life
+from webhook.signs import LEDGER_FAULT
 from webhook.wiring import Services, build_worker, prepare
 from webhook.wiring.clock import now
 from webhook.wiring.current import Site

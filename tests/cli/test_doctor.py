@@ -26,7 +26,7 @@ from webhook.edge.ledger import open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.store.watch import RedisWatch
 from webhook.edge.valkey import EmbeddedValkey
-from webhook.ports import Pulse
+from webhook.signs import Pulse
 
 Run = Callable[..., Result]
 

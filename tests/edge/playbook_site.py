@@ -17,7 +17,7 @@ from webhook.core.run import TaskResult
 from webhook.core.transcript import Transcript, text_of
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.tree import MARK
-from webhook.ports import PlaybookJob, PlaybookResult
+from webhook.world import PlaybookJob, PlaybookResult
 
 ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}

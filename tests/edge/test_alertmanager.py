@@ -19,7 +19,7 @@ from tests.journey.harness import Processes, free_port, post_alerts, until
 from webhook.core.alert import AlertStatus
 from webhook.core.httpconfig import HttpConfig, Server
 from webhook.edge.alertmanager import AlertmanagerClient
-from webhook.ports import Alertmanager, Alertmanagers, KnownAlert, KnownState
+from webhook.world import Alertmanager, Alertmanagers, KnownAlert, KnownState
 
 NOBODY = "http://127.0.0.1:9/"
 INHIBIT = (

@@ -19,7 +19,7 @@ from webhook.edge.migration import migrate
 from webhook.edge.store.keys import ARRIVALS, WORKERS, pulse_key
 from webhook.edge.store.watch import RedisWatch
 from webhook.edge.valkey import EmbeddedValkey
-from webhook.ports import Pulse
+from webhook.signs import Pulse
 from webhook.wiring.checks import NAMES, NEEDED, Parts, make_checks
 from webhook.wiring.clock import now
 from webhook.wiring.kept import Reload

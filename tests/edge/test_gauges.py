@@ -22,7 +22,7 @@ from webhook.core.metric import Series
 from webhook.edge.exposition import expose
 from webhook.edge.store import RedisStore
 from webhook.edge.store.keys import WORKERS, pulse_key
-from webhook.ports import ROLES
+from webhook.signs import ROLES
 from webhook.wiring.checks import Parts, make_checks
 from webhook.wiring.clock import now
 from webhook.wiring.gauges import METRICS, Gauges

@@ -22,8 +22,8 @@ from webhook.core.placeholder import Untrusted
 from webhook.edge.playbook import folder as folder_module
 from webhook.edge.playbook import runner as runner_module
 from webhook.edge.playbook.runner import AnsibleRunner
-from webhook.ports import PlaybookEnd
 from webhook.text import VALUE_LIMIT_BYTES, clean
+from webhook.world import PlaybookEnd
 
 
 def event(**content: Any) -> str:

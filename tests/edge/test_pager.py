@@ -11,7 +11,7 @@ import pytest
 from tests.edge.stub import Says, http, stub
 from tests.journey.harness import free_port
 from webhook.edge.pager import WebhookPager
-from webhook.ports import Paged, Pager
+from webhook.world import Paged, Pager
 
 PAGER: Pager = WebhookPager(seconds=0.5)
 BODY = {"incident": "i1", "words": "é"}

@@ -18,7 +18,7 @@ from webhook.core.placeholder import Untrusted
 from webhook.core.transcript import Passage
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.text import unsafe
-from webhook.ports import PlaybookEnd, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookResult
 
 
 @pytest.fixture

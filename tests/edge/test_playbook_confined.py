@@ -13,7 +13,7 @@ import pytest
 from tests.edge.playbook_site import Site
 from webhook.core.confinement import Confinement, Container, Engine, ProcessLimits, Secrets
 from webhook.edge.playbook.runner import AnsibleRunner
-from webhook.ports import PlaybookEnd
+from webhook.world import PlaybookEnd
 
 GIB = 1024**3
 LIMITS = ProcessLimits(

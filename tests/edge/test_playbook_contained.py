@@ -18,7 +18,7 @@ from webhook.edge.playbook.folder import sweep
 from webhook.edge.playbook.output import TEXT_LIMIT_CHARACTERS, shown
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.terminal import KEPT, MARGIN, SEAM
-from webhook.ports import PlaybookEnd, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookResult
 
 SECRETS = ("workers-own-secret", "secret-in-a-label", "secret-in-a-var", "secret-in-no-log")
 

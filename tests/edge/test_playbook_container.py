@@ -15,7 +15,7 @@ from tests.edge.playbook_site import Site
 from tests.playbooks.podman import IMAGE, Podman, running
 from webhook.core.confinement import Confinement, Container
 from webhook.edge.playbook.runner import AnsibleRunner
-from webhook.ports import PlaybookEnd
+from webhook.world import PlaybookEnd
 
 ENVIRONMENT = Path(sys.prefix)
 

@@ -15,7 +15,7 @@ import pytest
 from tests.edge.playbook_site import ANSIBLE, Site, marked, until
 from webhook.core.confinement import Secrets
 from webhook.edge.playbook.runner import AnsibleRunner
-from webhook.ports import PlaybookEnd, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookResult
 
 CONNECTION, BECOME, VAULT = 'conn"{{ 7 * 7 }}\\ecret', "become-s3cret ' #", "vault-s3cret"
 

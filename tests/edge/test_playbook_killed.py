@@ -18,7 +18,7 @@ import pytest
 from tests.edge.playbook_site import Site, marked, until
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.tree import end_leftovers
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from webhook.edge.playbook.runner import AnsibleRunner
-from webhook.ports import PlaybookJob
+from webhook.world import PlaybookJob
 run, playbook, inventory, work = sys.argv[1:]
 job = PlaybookJob(run=run, playbook=Path(playbook), playbooks=Path(playbook).parent, inventory=Path(inventory),
                   target="web1", variables={}, alertmend={}, timeout=timedelta(minutes=5))

@@ -19,7 +19,7 @@ import pytest
 from tests.edge.playbook_site import Site, marked, until
 from webhook.core.confinement import Secrets
 from webhook.edge.playbook.runner import AnsibleRunner
-from webhook.ports import PlaybookEnd
+from webhook.world import PlaybookEnd
 
 SSHD = "/usr/sbin/sshd"
 DEBUG: list[dict[str, Any]] = [{"ansible.builtin.command": {"argv": ["true"]}}]

@@ -17,7 +17,7 @@ from tests.edge.playbook_site import Site, marked, until
 from webhook.core.confinement import Confinement
 from webhook.edge.playbook.runner import AnsibleRunner
 from webhook.edge.playbook.warm import Warm
-from webhook.ports import PlaybookEnd, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookResult
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ from webhook.core.rule import (
 from webhook.core.run import Outcome, Run, RunState
 from webhook.core.state import AlertState, Keys
 from webhook.errors import NotFound, StateConflict
-from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.ports import Errand
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 EVIDENCE, ALERT = TypeAdapter(Evidence), TypeAdapter(Alert)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

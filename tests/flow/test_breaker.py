@@ -7,7 +7,7 @@ import pytest
 from tests.flow.scene import Scene, alert, rule
 from webhook.core.rule import Breaker, GiveUp, Guards, Step
 from webhook.core.run import Outcome
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 BREAKER = Breaker(failures=2, window=timedelta(hours=1), open_for=timedelta(hours=2))
 HOSTS = ("web1", "web2", "web3", "db1")

@@ -17,8 +17,9 @@ from webhook.core.rule import Guards, Step
 from webhook.core.run import Outcome, Phase, RunState
 from webhook.core.verdict import Choice
 from webhook.errors import Unavailable, WentBack
-from webhook.ports import Errand, PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.ports import Errand
 from webhook.upkeep import ENDING, RENEWING
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 TWO_STEPS = (Step(playbook="restart.yml"), Step(playbook="reboot.yml"))
 

@@ -15,9 +15,10 @@ from webhook.core.escalation import AlertmanagerStep, WebhookStep
 from webhook.core.heartbeat import Heartbeat
 from webhook.errors import Unavailable
 from webhook.heartbeating import Heartbeating
-from webhook.ports import Paged, Posted, Pulse
+from webhook.signs import Pulse
 from webhook.wiring.heartbeat import ailment_of, is_starting
 from webhook.wiring.pulse import LEASE
+from webhook.world import Paged, Posted
 
 BOTH = Heartbeat(
     interval=timedelta(seconds=30),

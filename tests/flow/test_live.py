@@ -17,7 +17,7 @@ from webhook.core.run import Outcome
 from webhook.core.transcript import Kind, Passage, Position, Told
 from webhook.errors import Unavailable
 from webhook.live import Live
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 
 @dataclass

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from tests.flow.scene import Scene, alert
 from tests.flow.twin import Alertmanager
 from webhook.errors import Unavailable
-from webhook.ports import Errand, PlaybookJob, PlaybookResult
+from webhook.ports import Errand
 from webhook.telemetry import speaking_of
+from webhook.world import PlaybookJob, PlaybookResult
 
 Lines = list[Any]
 

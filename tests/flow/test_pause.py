@@ -6,7 +6,7 @@ from tests.flow.scene import Scene, alert, rule
 from webhook.core.pause import Pause
 from webhook.core.run import Outcome
 from webhook.errors import RECORD, NotFound, Unavailable, Unsealed
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 
 def test_what_is_paused_is_held_until_its_end_and_then_runs() -> None:

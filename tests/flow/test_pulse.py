@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from webhook.errors import Unavailable
-from webhook.ports import Pulse
+from webhook.signs import Pulse
 from webhook.wiring.kept import Reload
 from webhook.wiring.pulse import DEAF_BEATS, LONGEST_DECISION, Heart
 

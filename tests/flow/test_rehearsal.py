@@ -16,9 +16,9 @@ from webhook.core.audit import AuditEvent, Event
 from webhook.core.escalation import AlertmanagerStep, Chain
 from webhook.core.matcher import parse_matcher
 from webhook.core.rule import ApprovalPolicy, GiveUp, Guards, Mode, Rule, Step
-from webhook.ports import PlaybookEnd
 from webhook.rehearsal.scenario import Answered, Delivery, Health, Paused, Performance, Scenario
 from webhook.rehearsal.stage import Stage, staged
+from webhook.world import PlaybookEnd
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

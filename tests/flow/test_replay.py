@@ -20,11 +20,11 @@ from webhook.core.matcher import parse_matcher
 from webhook.core.rule import ApprovalPolicy, Breaker, Guards, Mode, RateLimit, Rule, Step
 from webhook.core.rulebook import Rulebook
 from webhook.errors import ConfigError
-from webhook.ports import PlaybookEnd
 from webhook.rehearsal.export import read_export
 from webhook.rehearsal.replay import ChangedRun, replay
 from webhook.rehearsal.scenario import Answered, Delivery, Paused, Performance, Scenario
 from webhook.rehearsal.stage import staged
+from webhook.world import PlaybookEnd
 
 MINUTE = timedelta(minutes=1)
 RESTART = ("restart.yml", None)

@@ -12,7 +12,7 @@ from tests.flow.scene import Scene, alert, rule
 from webhook import tracing
 from webhook.core.redaction import Redaction
 from webhook.core.rule import Guards, Step
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 
 @pytest.fixture

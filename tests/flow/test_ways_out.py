@@ -10,7 +10,7 @@ from webhook.core.audit import Event
 from webhook.core.escalation import ALERTNAME, AlertmanagerStep, Chain, WaitStep, WebhookStep
 from webhook.core.rule import GiveUp, Guards, Step
 from webhook.core.run import Outcome, Word
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 CHAIN = Chain(
     name="oncall",

@@ -13,19 +13,10 @@ from webhook.core.alert import Alert
 from webhook.core.probe import Probe
 from webhook.core.run import ProbeAnswer
 from webhook.core.transcript import Passage, Position, Told
-from webhook.ports import (
-    Answer,
-    KnownAlert,
-    KnownState,
-    Paged,
-    PlaybookEnd,
-    PlaybookJob,
-    PlaybookResult,
-    Posted,
-)
 from webhook.rehearsal.memory import MemoryLedger as MemoryLedger
 from webhook.rehearsal.memory import MemoryStore as MemoryStore
 from webhook.rehearsal.memory import MemoryStream as MemoryStream
+from webhook.world import Answer, KnownAlert, KnownState, Paged, PlaybookEnd, PlaybookJob, PlaybookResult, Posted
 
 EPOCH = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -25,8 +25,8 @@ from webhook.core.run import Word
 from webhook.edge.ledger import SqlLedger, open_engine
 from webhook.edge.migration import migrate
 from webhook.edge.webconfig import Role, WebConfig
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult
 from webhook.web.pages.forms import COOKIE
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult
 
 TOKEN = "t" * 43
 SAID = {"comment": "because"}

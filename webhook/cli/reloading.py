@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import Any
 
 import structlog
 
+from webhook.stamp import Stamp, stamp_of
+
 log = structlog.get_logger()
 
 #: So often it is looked whether a file has changed; one that still changes is left alone until it rests so long.
@@ -21,7 +22,7 @@ LOOK_SECONDS = 2.0
 #: Nothing else is looked after meanwhile. Ansible is waited for half a minute, the database for less.
 LONGEST_SECONDS = 90.0
 
-Stamps = Mapping[str, tuple[int, int, int] | None]
+Stamps = Mapping[str, Stamp | None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +75,7 @@ class Reloading:
             files = json.loads((self.storage / "configuration.reload").read_text())["files"]
         except (OSError, ValueError, KeyError):
             files = [str(self.config_file)]
-        return {file: _stamp(file) for file in files}
+        return {file: stamp_of(Path(file)) for file in files}
 
 
 def _ask(command: Sequence[str]) -> tuple[int, dict[str, Any]]:
@@ -89,11 +90,3 @@ def _ask(command: Sequence[str]) -> tuple[int, dict[str, Any]]:
         return child.returncode, json.loads(child.stdout)
     except ValueError:
         return child.returncode, {"unavailable": ["the reload", f"it ended with status {child.returncode}"]}
-
-
-def _stamp(file: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

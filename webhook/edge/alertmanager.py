@@ -15,8 +15,8 @@ from webhook.core.alert import Alert, AlertStatus
 from webhook.errors import WebhookError
 from webhook.exchange import NoReply, Reply, Request, fetch
 from webhook.httpconfig import credentials
-from webhook.ports import Alertmanager, Answer, KnownAlert, KnownState, Posted
 from webhook.text import clean, one_line
+from webhook.world import Alertmanager, Answer, KnownAlert, KnownState, Posted
 
 #: A longer answer is none: about 100,000 alerts.
 ANSWER_LIMIT_BYTES: Final = 64 * 1024 * 1024

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from webhook.exchange import NoReply, Request, fetch
-from webhook.ports import Paged
 from webhook.text import one_line
+from webhook.world import Paged
 
 _ANSWER_LIMIT_BYTES: Final = 64 * 1024
 _WORDS_LIMIT: Final = 200

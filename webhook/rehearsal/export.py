@@ -19,8 +19,8 @@ from webhook.core.matcher import parse_matcher
 from webhook.core.run import Outcome, Run
 from webhook.core.verdict import Choice
 from webhook.errors import ConfigError, Problem
-from webhook.ports import PlaybookEnd
 from webhook.rehearsal.scenario import Answered, Delivery, Paused, Performance, Piece
+from webhook.world import PlaybookEnd
 
 _ALERT: Final = TypeAdapter(Alert)
 _ALERTS: Final = TypeAdapter(tuple[Alert, ...])

@@ -28,9 +28,9 @@ from webhook.located import (
     otherwise,
     text,
 )
-from webhook.ports import PlaybookEnd
 from webhook.rehearsal.ruletest import FIELDS, NONE, Expectation, RuleTest
 from webhook.rehearsal.scenario import Answered, Delivery, Health, Paused, Performance, Piece, Scenario
+from webhook.world import PlaybookEnd
 
 #: A Monday, at noon.
 START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from webhook.core.alert import Alert
 from webhook.core.matcher import Matcher
-from webhook.ports import PlaybookEnd
+from webhook.world import PlaybookEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Final
 from webhook.core.probe import Probe
 from webhook.core.run import ProbeAnswer, Run
 from webhook.core.transcript import Passage
-from webhook.ports import Answer, Paged, PlaybookEnd, PlaybookJob, PlaybookResult, Posted
 from webhook.rehearsal.scenario import Health, Performance, Piece, Scenario
 from webhook.rehearsal.timeline import Timeline
+from webhook.world import Answer, Paged, PlaybookEnd, PlaybookJob, PlaybookResult, Posted
 
 #: Where the playbooks of a rehearsal would lie.
 PLAYBOOKS: Final = Path("/rehearsal")

@@ -22,11 +22,11 @@ from starlette.responses import Response
 from webhook.core.access import INCLUDES, Identity, Person, Provider, Role, granted
 from webhook.edge.webconfig import ClientAuth, WebConfig
 from webhook.errors import AccessDenied, NotAuthenticated
+from webhook.stamp import Stamp, stamp_of
 from webhook.web.forwarded import vouched_for
 from webhook.web.password import Passwords
 from webhook.web.session import Session, Sessions
 from webhook.wiring import clock
-from webhook.wiring.stamp import Stamp, stamp_of
 
 __all__ = ["CHALLENGE", "Authenticator", "Identity", "Role"]
 

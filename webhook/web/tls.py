@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from webhook.edge.webconfig import ClientAuth, TlsConfig, TlsVersion, WebConfig
-from webhook.wiring.stamp import Stamp, stamp_of
+from webhook.stamp import Stamp, stamp_of
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ import structlog
 
 from webhook.edge.webconfig import WebConfig, read_web_config
 from webhook.errors import ConfigError
-from webhook.wiring.stamp import Stamp, stamp_of
+from webhook.stamp import Stamp, stamp_of
 
 log = structlog.get_logger()
 

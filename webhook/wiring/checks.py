@@ -13,7 +13,7 @@ from webhook.checking import Checker, Checks, Unwell, packaged
 from webhook.core.duration import format_duration
 from webhook.edge.configfile import Config
 from webhook.errors import Unavailable
-from webhook.ports import Pulse
+from webhook.signs import Pulse
 from webhook.wiring.kept import Reload
 
 #: The built-in checks.

@@ -19,12 +19,13 @@ from webhook.edge.configfile import Config, inventory_path, read_config
 from webhook.edge.inventory import read_inventory
 from webhook.edge.revision import write_rules
 from webhook.errors import ConfigError, Problem
-from webhook.ports import Alertmanagers, Batch
+from webhook.ports import Batch
 from webhook.signing import read_signer
+from webhook.stamp import Stamp
 from webhook.wiring.clock import new_id, now
 from webhook.wiring.kept import read_reload, recall, recall_config, stamp
 from webhook.wiring.revision import playbook_digests, revision_of
-from webhook.wiring.stamp import Stamp
+from webhook.world import Alertmanagers
 
 log = structlog.get_logger()
 

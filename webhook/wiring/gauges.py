@@ -19,7 +19,7 @@ from webhook.core.run import Outcome, Pair, RunState
 from webhook.core.state import Keys, Snapshot
 from webhook.edge.configfile import Config
 from webhook.errors import Unavailable
-from webhook.ports import HEARTBEAT_FAULT, LEDGER_FAULT, ROLES, Pulse, Standing
+from webhook.signs import HEARTBEAT_FAULT, LEDGER_FAULT, ROLES, Pulse, Standing
 from webhook.wiring.kept import Reload
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from webhook.errors import Unavailable
 from webhook.heartbeating import Heartbeating
-from webhook.ports import HEARTBEAT_FAULT, ROLES, Pulse
+from webhook.signs import HEARTBEAT_FAULT, ROLES, Pulse
 from webhook.wiring.pulse import LEASE
 
 

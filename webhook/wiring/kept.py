@@ -23,7 +23,7 @@ from webhook import __version__
 from webhook.core.rulebook import Rulebook
 from webhook.edge.configfile import Config
 from webhook.errors import Unavailable
-from webhook.wiring.stamp import Stamp, stamp_of
+from webhook.stamp import Stamp, stamp_of
 
 log = structlog.get_logger()
 

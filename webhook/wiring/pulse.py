@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from webhook.errors import Unavailable
-from webhook.ports import Pulse
+from webhook.signs import Pulse
 from webhook.wiring.clock import now
 from webhook.wiring.kept import Reload
 

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from webhook.core.probe import CommandProbe, Probe, ProbeKind
 from webhook.edge.probe import WorldProber
 from webhook.edge.probe.http import BODY_LIMIT_BYTES
-from webhook.ports import ProbeAnswer, Prober
+from webhook.world import ProbeAnswer, Prober
 
 PROBER: Prober = WorldProber()
 

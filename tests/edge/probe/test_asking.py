@@ -13,8 +13,8 @@ import pytest
 
 from tests.edge.probe.asking import PROBER, ask, python, serving, url, wait_for
 from webhook.core.probe import CommandProbe, HttpProbe, Probe, ProbeKind, TcpProbe
-from webhook.ports import ProbeAnswer
 from webhook.probing import ask_all
+from webhook.world import ProbeAnswer
 
 
 def test_a_refused_connection_is_sick(free_port: int) -> None:

@@ -25,7 +25,7 @@ from webhook.core.placeholder import Filling
 from webhook.core.probe import PromqlProbe
 from webhook.core.promql import fill_promql
 from webhook.edge.probe.promql import ANSWER_LIMIT_BYTES
-from webhook.ports import ProbeAnswer
+from webhook.world import ProbeAnswer
 
 
 @pytest.fixture(scope="module")

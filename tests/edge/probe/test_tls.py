@@ -14,7 +14,7 @@ from tests.edge.probe.asking import Answers, ask
 from tests.edge.probe.authority import Authority
 from webhook.core.httpconfig import Tls, TlsVersion
 from webhook.core.probe import GrpcProbe, HttpProbe
-from webhook.ports import ProbeAnswer
+from webhook.world import ProbeAnswer
 
 Serve = Callable[[ssl.SSLContext], int]
 

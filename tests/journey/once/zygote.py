@@ -74,7 +74,7 @@ def _live(order: Mapping[str, Any]) -> int:
 
 def _play_marks(world: Path, fuse: Fuse | None) -> None:
     from webhook.edge.playbook.runner import AnsibleRunner
-    from webhook.ports import PlaybookEnd, PlaybookResult
+    from webhook.world import PlaybookEnd, PlaybookResult
 
     play_really: Callable[..., PlaybookResult] = AnsibleRunner.run
 

@@ -44,7 +44,7 @@ from webhook.located import (
     string_list,
     text,
 )
-from webhook.ports import Alertmanager
+from webhook.world import Alertmanager
 
 _TOP = {
     "mode",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from webhook.httpconfig import read_server
 from webhook.located import Node, items, mapping, otherwise, text
-from webhook.ports import Alertmanager
+from webhook.world import Alertmanager
 
 
 def read_alertmanagers(node: Node | None) -> tuple[Alertmanager, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from webhook.core.confinement import Engine, ProcessLimits, Secrets
-from webhook.ports import PlaybookJob
+from webhook.world import PlaybookJob
 
 _REMOVE_SECONDS: Final = 10
 #: Each of our limits as setrlimit(2) knows it, and as an option of `podman run` and `docker run`.

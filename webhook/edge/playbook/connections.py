@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from webhook.ports import PlaybookJob
+from webhook.world import PlaybookJob
 
 #: A socket's path has at most 107 characters; Ansible adds 11 of them, and SSH another 17 while it makes it.
 _LONGEST_FOLDER: Final = 107 - 11 - 17

@@ -10,7 +10,7 @@ from typing import Final
 
 from webhook.core.confinement import Secrets
 from webhook.core.redaction import literally
-from webhook.ports import PlaybookJob
+from webhook.world import PlaybookJob
 
 #: Beside the inventory, as a second one. The names are Ansible's.
 _VARIABLES: Final = {"connection_password_file": "ansible_password", "become_password_file": "ansible_become_password"}

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from webhook.edge.playbook.text import trusted, unsafe
-from webhook.ports import PlaybookJob
+from webhook.world import PlaybookJob
 
 
 @contextmanager

@@ -33,8 +33,8 @@ from webhook.edge.playbook.credentials import environment_of, write_secrets
 from webhook.edge.playbook.folder import private_folder, sweep, write_variables
 from webhook.edge.playbook.server import Server
 from webhook.edge.playbook.tree import MARK, end_leftovers
-from webhook.ports import PlaybookEnd, PlaybookJob, PlaybookResult, TaskCounts
 from webhook.text import clean
+from webhook.world import PlaybookEnd, PlaybookJob, PlaybookResult, TaskCounts
 
 log = structlog.get_logger()
 

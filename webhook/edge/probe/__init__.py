@@ -17,9 +17,9 @@ from typing import Final
 from webhook.core.placeholder import Unfit
 from webhook.core.probe import Probe
 from webhook.exchange import reason
-from webhook.ports import ProbeAnswer
 from webhook.probing import Deadline, Kind, Seen, find_kind
 from webhook.text import one_line
+from webhook.world import ProbeAnswer
 
 WORDS_LIMIT: Final = 200
 

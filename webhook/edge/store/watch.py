@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from webhook.edge.store.keys import ARRIVALS, FAULTS, OUTBOX, UNHEARD, WORKERS, WRITABLE, pulse_key
 from webhook.errors import Unavailable
-from webhook.ports import Pulse, Standing
+from webhook.signs import Pulse, Standing
 
 _PULSE = TypeAdapter(Pulse)
 

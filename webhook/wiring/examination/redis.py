@@ -10,7 +10,7 @@ from webhook.edge.store.trust import doubts, write_error
 from webhook.edge.store.watch import RedisWatch
 from webhook.edge.valkey import EmbeddedValkey
 from webhook.errors import Unavailable
-from webhook.ports import ROLES
+from webhook.signs import ROLES
 from webhook.wiring.connection import connect
 from webhook.wiring.examination.finding import Finding, ok, problem, unreachable, warning
 
