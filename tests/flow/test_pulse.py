@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import SimpleNamespace
 
+import pytest
+
+from webhook import worker
 from webhook.errors import Unavailable
 from webhook.signs import Pulse
 from webhook.wiring.kept import Reload
@@ -111,3 +116,14 @@ def test_a_decision_that_does_not_come_to_its_end_is_a_hang_and_a_run_that_takes
             beating._busy = {number: at - LONGEST_DECISION - later for number, at in beating._busy.items()}
             assert beating.hangs() is (beating is deciding)
         assert not beating.hangs()
+
+
+def test_a_worker_that_hangs_gives_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LIFE_SECONDS", 0)
+    answers = iter([False, True, True, False])
+    read, write = os.pipe()
+    with pytest.raises(StopIteration):
+        worker._tell_life(write, SimpleNamespace(hangs=lambda: next(answers)))  # type: ignore[arg-type]
+    os.close(write)
+    with open(read, "rb") as signs:
+        assert signs.read() == b".."

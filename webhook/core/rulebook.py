@@ -34,6 +34,8 @@ class Rulebook:
     chains: Mapping[str, Chain] = field(default_factory=dict)
     #: Labels that do not make two alerts different.
     ignore_labels: frozenset[str] = frozenset()
+    #: The SHA-256 of each file that its playbooks consist of, by its path below their folder.
+    playbooks: Mapping[str, str] = field(default_factory=dict)
     #: Names what stands in the files, playbooks and inventory among them; equal ones have the same.
     revision: str = ""
 

@@ -167,13 +167,15 @@ def load(file: Path, *, has_tests: bool = False, has_runs: bool = True) -> tuple
         raise ConfigError([*error.problems, *problems]) from None
     if inventory is None:
         raise ConfigError(problems)
+    playbooks = playbook_digests(config)
     rulebook = Rulebook(
         rules=config.rules,
         policy=config.policy,
         inventory=inventory,
         chains=config.chains,
         ignore_labels=config.ignore_labels,
-        revision=revision_of(config, inventory),
+        playbooks=playbooks,
+        revision=revision_of(config, inventory, playbooks),
     )
     return config, rulebook
 
@@ -194,7 +196,7 @@ def rules_entry(current: Current, *, is_reload: bool, actor: str = "alertmend") 
         "file": str(current.config.file),
         "rules": len(rulebook.rules),
         "revision": rulebook.revision,
-        "playbooks": playbook_digests(current.config),
+        "playbooks": rulebook.playbooks,
         "rulebook": write_rules(rulebook.rules, rulebook.policy),
     }
     event = AuditEvent(at=at, event=Event.RELOAD, actor=actor, body=body)

@@ -21,7 +21,7 @@ from webhook.wiring.clock import now
 from webhook.wiring.connection import open_ledger
 from webhook.wiring.current import Current, Site, rules_entry
 from webhook.wiring.kept import Reload, keeping, read_reload, recall, recall_config, write_reload
-from webhook.wiring.revision import configuration_files, playbook_files
+from webhook.wiring.revision import configuration_files
 
 #: So many files are watched at the most.
 _MOST_FILES = 2000
@@ -107,7 +107,8 @@ def files_of(current: Current) -> tuple[str, ...]:
     config = current.config
     file, *rule_files = configuration_files(config)
     found = [file, *rule_files, *(file.parent for file in rule_files), *_inventory_files(config.inventory)]
-    return tuple(dict.fromkeys(str(path) for path in (*found, *playbook_files(config))))[:_MOST_FILES]
+    playbooks = [config.playbooks / name for name in current.rulebook.playbooks]
+    return tuple(dict.fromkeys(str(path) for path in (*found, *playbooks)))[:_MOST_FILES]
 
 
 def _inventory_files(inventory: Path) -> Iterator[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from webhook.core.audit import canonical
@@ -16,7 +16,7 @@ from webhook.edge.smell.walk import read_playbook
 _LARGE_BYTES = 4 * 2**20
 
 
-def revision_of(config: Config, inventory: Inventory) -> str:
+def revision_of(config: Config, inventory: Inventory, playbooks: Mapping[str, str]) -> str:
     """Twelve hex digits: the same on every machine with the same files, as a checkout of one commit has them."""
     document = {
         # In their order: the first rule that matches counts.
@@ -26,7 +26,7 @@ def revision_of(config: Config, inventory: Inventory) -> str:
             "groups": {name: sorted(hosts) for name, hosts in inventory.groups.items()},
             "variables": sorted(inventory.variables),
         },
-        "playbooks": playbook_digests(config),
+        "playbooks": playbooks,
     }
     return hashlib.sha256(canonical(document).encode()).hexdigest()[:12]
 
@@ -37,22 +37,21 @@ def configuration_files(config: Config) -> list[Path]:
 
 
 def playbook_digests(config: Config) -> dict[str, str]:
-    """The SHA-256 of each of `playbook_files`, by its path from the folder of playbooks."""
-    return {os.path.relpath(file, config.playbooks): _digest(file) for file in playbook_files(config)}
+    """The SHA-256 of each file that the rules' playbooks consist of, by its path from the folder of playbooks.
 
-
-def playbook_files(config: Config) -> tuple[Path, ...]:
-    """What the rules' playbooks consist of: themselves, what they import, and the roles that they use, whole.
-
-    What they name by a variable is not among it.
+    That is themselves, what they import, and the roles that they use, whole; not what they name by a variable.
     """
+    return {os.path.relpath(file, config.playbooks): _digest(file) for file in _playbook_files(config)}
+
+
+def _playbook_files(config: Config) -> Iterable[Path]:
     found: dict[Path, None] = {}
     for name in sorted({name for rule in config.rules for name in rule.playbooks}):
         walked = read_playbook(config.playbooks / name, playbooks=config.playbooks)
         found |= dict.fromkeys(walked.files)
         for role in walked.roles:
             found |= dict.fromkeys(_files_below(role))
-    return tuple(found)
+    return found
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
